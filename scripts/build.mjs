@@ -1,0 +1,42 @@
+// Bundles our own code into dist/; dependencies stay in node_modules. Takes well under a second.
+// It overwrites in place and shares no chunks, so that a test run never misses a file while another one builds.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const outdir = `${root}dist`;
+const entries = {
+  server: "server/src/main.ts",
+  "threads/writer": "server/src/storage/adapters/writer.ts",
+  "threads/reader": "server/src/storage/adapters/reader.ts",
+  "threads/watchdog": "server/src/execution/adapters/watchdog_thread.ts",
+  cli: "cli/src/main.ts",
+};
+/** @param {Record<string, string>} paths */
+const existing = (paths) => Object.fromEntries(Object.entries(paths).filter(([, path]) => existsSync(root + path)));
+
+await build({
+  absWorkingDir: root,
+  entryPoints: existing(entries),
+  outdir,
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  format: "esm",
+  packages: "external",
+  // Ours are source in this repository, not packages that an installation has.
+  alias: { "@gantry/sdk": "./sdk/src/client.ts" },
+  sourcemap: "linked",
+  logLevel: "warning",
+});
+await build({
+  absWorkingDir: root,
+  entryPoints: existing({ "isolate/host": "isolate/src/host.ts", "isolate/wrapper": "isolate/src/wrapper.ts" }),
+  outdir,
+  bundle: true,
+  format: "esm",
+  target: "es2023",
+  external: ["cloudflare:*", "node:*", "gantry:*"],
+  logLevel: "warning",
+});

@@ -1,0 +1,188 @@
+/** The wire types of the Gantry API, written for readers; a contract test holds them against the server's schemas. */
+
+export type Lane = "interactive" | "batch";
+export type RunState = "queued" | "starting" | "running" | "ended";
+/** Why a run ended: a closed set. */
+export type Termination =
+  | "completed"
+  | "threw"
+  | "load_failed"
+  | "cpu_exceeded"
+  | "memory_exceeded"
+  | "wall_exceeded"
+  | "output_exceeded"
+  | "log_exceeded"
+  | "denied"
+  | "expired"
+  | "cancelled"
+  | "capacity"
+  | "node_lost"
+  | "runner_lost";
+
+export interface Limits {
+  /** CPU milliseconds. */
+  cpu_ms: number;
+  /** Milliseconds from start to outcome. */
+  wall_ms: number;
+  memory_mb: number;
+  input_bytes_max: number;
+  output_bytes_max: number;
+  code_bytes_max: number;
+  modules_max: number;
+  log_bytes_max: number;
+}
+
+/** A module's text, or its bytes in base64 (`.wasm`, or any other binary file). */
+export type ModuleSource = string | { base64: string };
+
+/** Either one TypeScript module, or several with the name of the one to start. */
+export type Code = { source: string } | { entry: string; modules: Record<string, ModuleSource> };
+
+export interface RunRequest {
+  code: Code;
+  /** Any JSON; null if absent. */
+  input?: unknown;
+  /** Default `scratch`. */
+  contract?: string;
+  isolation?: "process";
+  /** Default `interactive`. */
+  lane?: Lane;
+  limits?: Partial<Limits>;
+  /** Plain values that the guest finds in `env`. */
+  vars?: Record<string, string>;
+  /** The snapshot that the caller decided on; refused if it is no longer the active one. */
+  snapshot?: string;
+  /** What to do when there is no room. Default `reject` when waiting for the result, else `delay`. */
+  on_busy?: "reject" | "delay" | "downgrade";
+  /** How long to wait for the end, 0-60,000, default 30,000; 0 answers at once. */
+  wait_ms?: number;
+  /** Milliseconds UTC: a run that has not started by then ends `expired`. */
+  expires_at?: number;
+  /** `if_lost` repeats a run that a crash interrupted, if its contract is idempotent. */
+  retry?: "never" | "if_lost";
+  /** What the agent was asked and decided, at most 2,000 characters; part of the record. */
+  why?: string;
+}
+
+export interface Reason {
+  code: string;
+  detail: string;
+}
+
+export interface Problem {
+  /** A file or a JSON pointer. */
+  at: string;
+  line?: number;
+  column?: number;
+  text: string;
+}
+
+export interface NextStep {
+  kind: "command" | "change" | "wait" | "read";
+  text: string;
+  command?: string;
+}
+
+/** `application/problem+json` (RFC 9457) with the members that Gantry adds. */
+export interface ProblemDocument {
+  type: string;
+  status: number;
+  code: string;
+  title: string;
+  detail: string;
+  request?: string;
+  run?: string;
+  snapshot?: string;
+  reasons?: Reason[];
+  problems?: Problem[];
+  next_steps?: NextStep[];
+  retry_after_ms?: number;
+}
+
+export interface BlockedCall {
+  host: string;
+  method: string;
+  count: number;
+}
+
+export interface RunError extends Partial<ProblemDocument> {
+  code: string;
+  detail: string;
+  /** What the guest threw, as it said it. */
+  name?: string;
+  /** The guest's stack in the lines of its own source. */
+  stack?: string;
+}
+
+export interface RunView {
+  id: string;
+  state: RunState;
+  contract: { name: string; version: number };
+  snapshot: string;
+  lane: Lane;
+  isolation: "process";
+  code_hash: string;
+  limits: Limits;
+  attempt: number;
+  created_at: number;
+  termination?: Termination;
+  /** Which of the caller's policies for repeating fits. */
+  retry_class?: "timeout" | "capacity" | "policy" | "guest";
+  /** Any JSON; present when completed. */
+  result?: unknown;
+  error?: RunError;
+  /** Present when the guest answered with a `Response`. */
+  http?: { status: number; headers: [string, string][] };
+  usage?: { cpu_ms: number; rss_peak_mb: number; log_bytes: number; log_dropped: number; output_bytes: number };
+  timing?: { queued_ms: number; startup_ms: number; completion_ms: number };
+  /** The jail that held it: `none` only with `--insecure-no-jail`. */
+  jail?: "unshare" | "bwrap" | "none";
+  /** True when no warm runner fitted. */
+  cold?: boolean;
+  /** Calls that the guest tried and that went nowhere. */
+  blocked?: BlockedCall[];
+  evidence: { entries: string[] };
+  /** While queued: its place and an estimate. */
+  position?: number;
+  estimated_start_ms?: number;
+}
+
+export interface Page<T> {
+  items: T[];
+  /** Give it back as `cursor` for the next page; absent on the last. */
+  next?: string;
+}
+
+export interface LogLine {
+  /** Rises by one within a run. */
+  seq: number;
+  /** Milliseconds UTC. */
+  at: number;
+  level: "log" | "debug" | "info" | "warn" | "error" | "runner";
+  text: string;
+}
+
+export interface Entry {
+  id: string;
+  arrival: number;
+  kind: string;
+  at: number;
+  tenant: string;
+  actor: { actor: string; kind: "human" | "agent" | "service" }[];
+  refs: string[];
+  snapshot?: string;
+  contract?: { name: string; version: number };
+  decision?: { verdict: string; codes: string[] };
+  data: Record<string, unknown>;
+  leaf: string;
+  sealed: boolean;
+}
+
+export interface ContractSummary {
+  name: string;
+  version: number;
+  class: string;
+  built_in: boolean;
+  snapshot: string;
+  contract: Record<string, unknown>;
+}

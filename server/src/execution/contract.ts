@@ -1,0 +1,212 @@
+import { defineErrors, type Problem } from "../kernel/errors.ts";
+import type { RunId, RunnerId } from "../kernel/ids.ts";
+import type { LimitTable } from "../kernel/limits.ts";
+
+/** How a guest's execution can end: what the room above adds (denied, expired, …) never reaches a runner. */
+export type Ending =
+  | "completed"
+  | "threw"
+  | "load_failed"
+  | "cpu_exceeded"
+  | "memory_exceeded"
+  | "wall_exceeded"
+  | "output_exceeded"
+  | "log_exceeded"
+  | "cancelled"
+  | "runner_lost";
+
+/** Agent-written code as it came: texts, or bytes of binary modules. Names are relative POSIX paths. */
+export interface SourceCode {
+  entry: string;
+  modules: Record<string, string | Uint8Array>;
+}
+
+/** What the lexer saw. Evidence and policy context, never the boundary. */
+export interface CodeFacts {
+  modules: number;
+  bytes: number;
+  /** Imports of the runtime, sorted: `node:…`, `cloudflare:…`. */
+  imports: string[];
+  /** Host names in literal URLs, sorted, at most 32. */
+  hosts: string[];
+  /** `eval`, `new Function`, or an import whose name is computed. */
+  dynamic_code: boolean;
+  wasm: boolean;
+  /** Names of the secret patterns that matched, sorted. */
+  secrets: string[];
+}
+
+/** A module graph that V8 can load: every import resolves, every syntax error has been answered. */
+export interface CompiledCode {
+  /** SHA-256 over the canonical sources, hex; names the code everywhere. */
+  hash: string;
+  entry: string;
+  modules: CompiledModule[];
+  facts: CodeFacts;
+}
+
+export interface CompiledModule {
+  name: string;
+  type: "js" | "json" | "text" | "data" | "wasm";
+  /** Text of js, json and text modules; base64 of data and wasm. */
+  content: string;
+  /** Source map of a js module, JSON. */
+  map?: string;
+}
+
+export interface Compiler {
+  /** SHA-256 over the canonical sources, hex. */
+  hash(code: SourceCode): string;
+  /**
+   * Checks names, sizes, syntax and imports, and strips types. Never reads a file.
+   * @throws CODE_NAME CODE_TOO_LARGE CODE_SYNTAX CODE_IMPORT CODE_CYCLE CODE_NO_ENTRY CODE_COMPILER
+   */
+  compile(code: SourceCode, limits: Pick<LimitTable, "code_bytes_max" | "modules_max">): Promise<CompiledCode>;
+  close(): Promise<void>;
+}
+
+export interface Job {
+  run: RunId;
+  code: CompiledCode;
+  /** JSON text. */
+  input: string;
+  vars: Record<string, string>;
+  limits: LimitTable;
+  /** Milliseconds UTC; the guest sees it as `ctx.deadline`. */
+  deadline_at: number;
+}
+
+export interface LogLine {
+  seq: number;
+  /** Milliseconds UTC. */
+  at: number;
+  /** `runner`: what the engine said, not the guest. */
+  level: "log" | "debug" | "info" | "warn" | "error" | "runner";
+  text: string;
+}
+
+/** What a run may touch outside its process. */
+export interface RunDoor {
+  /** Resolves when the admission is durable; nothing leaves before. Rejects if it could not be recorded. */
+  durable: Promise<void>;
+  log(line: LogLine): void;
+  /** The guest's code is loaded and about to be called. */
+  started(): void;
+}
+
+/** A call that the guest tried and that went nowhere, because its contract grants no network. */
+export interface BlockedCall {
+  host: string;
+  method: string;
+  count: number;
+}
+
+export interface Outcome {
+  ending: Ending;
+  /** JSON text; present when completed. A `Response`: its JSON, its text as a string, or `{"base64": …}`. */
+  result?: string;
+  /** Present when the guest answered with a `Response`. */
+  http?: { status: number; headers: [string, string][] };
+  /** Present unless completed. */
+  error?: { code: string; detail: string; name?: string; stack?: string; problems?: Problem[] };
+  /** From `execute` until the guest's code was loaded; milliseconds with fractions. */
+  startup_ms: number;
+  /** From loaded code until the outcome. */
+  completion_ms: number;
+  /** CPU time of the runner's process since `execute`. */
+  cpu_ms: number;
+  /** Peak resident memory above the primed process. */
+  rss_peak_mb: number;
+  output_bytes: number;
+  log_bytes: number;
+  /** Bytes of log past `log_bytes_max`. */
+  log_dropped: number;
+  /** At most `BLOCKED_MAX` rows, the rest folded into one with host `*`. */
+  blocked: BlockedCall[];
+}
+
+export type JailName = "unshare" | "bwrap" | "none";
+
+/** What a probe of a jail found on this host. */
+export interface JailReport {
+  jail: JailName;
+  ok: boolean;
+  user_ns: boolean;
+  net_ns: boolean;
+  pid_ns: boolean;
+  /** The root file system could be made read-only; false is harmless where the uid was dropped. */
+  ro_root: boolean;
+  no_new_privs: boolean;
+  /** The uid that the host sees. */
+  outer_uid: number;
+  seccomp: boolean;
+  cgroup: "v2" | "v1" | "none";
+  problems: { code: string; fix: string }[];
+}
+
+export interface RunnerWant {
+  kind: "process";
+  memory_mb: number;
+}
+
+/** One jailed process, claimed for one run. */
+export interface Runner {
+  readonly id: RunnerId;
+  readonly jail: JailName;
+  /** True when it was booted on demand. */
+  readonly cold: boolean;
+  /**
+   * Runs the job once and kills the process. Never rejects: every fault is an `ending`.
+   * @param signal  aborting it ends the run `cancelled`.
+   */
+  execute(job: Job, door: RunDoor, signal: AbortSignal): Promise<Outcome>;
+  /** Gives an unused runner up. */
+  discard(): void;
+}
+
+export interface PoolStats {
+  jail: JailName | null;
+  booting: number;
+  primed: number;
+  active: number;
+  /** Boots that failed in a row; `BOOT_FAILURES_MAX` make the pool not ready. */
+  boot_failures: number;
+}
+
+export interface RunnerPool {
+  /** @throws RUNNER_NO_JAIL RUNNER_BOOT_FAILED; rejects with the signal's reason when it aborts first. */
+  acquire(want: RunnerWant, signal: AbortSignal): Promise<Runner>;
+  stats(): PoolStats;
+  /** The report of the jail in use, or of the one that came closest. */
+  report(): JailReport;
+  /** Kills every process and waits until they are gone. */
+  close(): Promise<void>;
+}
+
+const bad = { status: 400, retry: "never", whose: "caller" } as const;
+
+export const runner_errors = defineErrors("RUNNER", {
+  NO_JAIL: { status: 503, retry: "later", whose: "gantry", title: "This host offers no jail, so no guest code runs." },
+  BOOT_FAILED: { status: 503, retry: "later", whose: "gantry", title: "A jailed process did not start." },
+  LOST: { status: 500, retry: "safe", whose: "gantry", title: "The jailed process ended for no reason of the run's." },
+});
+export const code_errors = defineErrors("CODE", {
+  SYNTAX: { ...bad, title: "The code has a syntax error." },
+  IMPORT: { ...bad, title: "An import cannot be resolved." },
+  CYCLE: { ...bad, title: "Modules import each other in a circle." },
+  NO_ENTRY: { ...bad, title: "The entry module exports nothing that can be run." },
+  NAME: { ...bad, title: "A module name is not valid." },
+  TOO_LARGE: { status: 413, retry: "never", whose: "caller", title: "The code is larger than its limit." },
+  COMPILER: { status: 503, retry: "safe", whose: "gantry", title: "The compiler did not answer in time." },
+});
+
+/** Rows of `Outcome.blocked`. */
+export const BLOCKED_MAX = 32;
+/** Threads of a runner's process; more end the run. */
+export const RUNNER_THREADS_MAX = 64;
+/** Failed boots in a row after which the pool is not ready. */
+export const BOOT_FAILURES_MAX = 5;
+/** Characters of a module's name. */
+export const MODULE_NAME_MAX = 128;
+/** How long one module may keep the compiler. */
+export const COMPILE_MS_MAX = 2_000;

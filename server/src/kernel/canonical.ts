@@ -1,0 +1,44 @@
+/**
+ * Canonical JSON (RFC 8785), restricted to safe integers: one value has one text, so that a hash
+ * of the text names the value. Fractions are refused because their shortest form is the one rule of
+ * RFC 8785 that other implementations get wrong.
+ */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** Deeper nesting is refused: recursion must not be able to exhaust the stack. */
+export const CANONICAL_DEPTH_MAX = 64;
+
+/**
+ * @returns the canonical text; members are sorted by UTF-16 code units, `undefined` members are left out.
+ * @throws TypeError for fractions, unsafe integers, lone surrogates, U+0000 or values that are not JSON.
+ */
+export function canonicalJson(value: unknown): string {
+  return write(value, 0);
+}
+
+function write(value: unknown, depth: number): string {
+  if (depth > CANONICAL_DEPTH_MAX) throw new TypeError(`canonical JSON nests at most ${CANONICAL_DEPTH_MAX} levels`);
+  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "number") {
+    if (!Number.isSafeInteger(value)) throw new TypeError(`canonical JSON has safe integers only, not ${value}`);
+    return String(value + 0); // -0 becomes 0
+  }
+  if (typeof value === "string") return text(value);
+  if (Array.isArray(value)) return `[${value.map((item) => write(item, depth + 1)).join(",")}]`;
+  if (typeof value !== "object") throw new TypeError(`${typeof value} is not JSON`);
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1)) // code units: what RFC 8785 3.2.3 asks and `<` does
+    .map(([key, member]) => `${text(key)}:${write(member, depth + 1)}`);
+  return `{${members.join(",")}}`;
+}
+
+function text(value: string): string {
+  if (!isStorableText(value)) throw new TypeError("text with U+0000 or a lone surrogate has no canonical form");
+  return JSON.stringify(value);
+}
+
+/** PostgreSQL refuses U+0000 in text and a lone surrogate has no UTF-8: neither is stored on any engine. */
+export function isStorableText(value: string): boolean {
+  return value.isWellFormed() && !value.includes("\0");
+}

@@ -1,0 +1,73 @@
+import { assert } from "./assert.ts";
+import type { Clock } from "./clock.ts";
+import type { Random } from "./random.ts";
+
+/** Prefixes of the rooms that exist. A secret is not an id and looks otherwise. */
+export type IdPrefix = "ten" | "act" | "tok" | "snp" | "ent" | "rnr" | "run" | "req";
+export type Id<P extends IdPrefix> = string & { readonly __id: P };
+export type TenantId = Id<"ten">;
+export type ActorId = Id<"act">;
+export type TokenId = Id<"tok">;
+export type SnapshotId = Id<"snp">;
+export type EntryId = Id<"ent">;
+export type RunnerId = Id<"rnr">;
+export type RunId = Id<"run">;
+
+/** Crockford's base 32, lower case: no i, l, o, u. */
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+const ENCODED_LENGTH = 26;
+const SEQUENCE_MAX = 0xfff;
+
+/** Makes ids of any prefix, strictly increasing in the order of the calls. */
+export type Ids = <P extends IdPrefix>(prefix: P) => Id<P>;
+
+/**
+ * An id is a prefix and a UUIDv7 (RFC 9562, 5.7) in base 32: 48 bits of time, 12 bits of a sequence
+ * within the millisecond (method 1 of 6.2; when it runs out, the time part runs ahead), 62 random bits.
+ */
+export function createIds(clock: Clock, random: Random): Ids {
+  let at = 0;
+  let sequence = 0;
+  return (prefix) => {
+    const now = clock.now();
+    if (now > at) {
+      at = now;
+      sequence = 0;
+    } else if (sequence < SEQUENCE_MAX) {
+      sequence += 1;
+    } else {
+      at += 1;
+      sequence = 0;
+    }
+    const noise = Buffer.from(random.bytes(8)).readBigUInt64BE() & 0x3fff_ffff_ffff_ffffn;
+    const uuid = (BigInt(at) << 80n) | (0x7n << 76n) | (BigInt(sequence) << 64n) | (0b10n << 62n) | noise;
+    return `${prefix}_${encode(uuid)}` as Id<typeof prefix>;
+  };
+}
+
+function encode(value: bigint): string {
+  let rest = value;
+  let out = "";
+  for (let i = 0; i < ENCODED_LENGTH; i++) {
+    out = ALPHABET.charAt(Number(rest & 31n)) + out;
+    rest >>= 5n;
+  }
+  return out;
+}
+
+/** The same id as a UUID, for surfaces that need one. */
+export function uuidOf(id: string): string {
+  const text = id.slice(id.indexOf("_") + 1);
+  assert(text.length === ENCODED_LENGTH, "an id's second part has 26 characters");
+  let value = 0n;
+  for (const char of text) value = (value << 5n) | BigInt(ALPHABET.indexOf(char));
+  const hex = value.toString(16).padStart(32, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** Is `value` shaped as a time-ordered id of this prefix? */
+export function isId<P extends IdPrefix>(prefix: P, value: string): value is Id<P> {
+  return (
+    value.length === prefix.length + 1 + ENCODED_LENGTH && new RegExp(`^${prefix}_[0-7][${ALPHABET}]{25}$`).test(value)
+  );
+}

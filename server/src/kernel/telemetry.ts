@@ -1,0 +1,76 @@
+/** The only place of metric and label names. `http/` adapts the seam to Prometheus. */
+
+type MetricKind = "counter" | "histogram" | "gauge";
+interface MetricDefinition {
+  kind: MetricKind;
+  help: string;
+  labels: readonly string[];
+  /** Upper bounds, histograms only; unit as in the name. */
+  buckets?: readonly number[];
+}
+
+const LATENCY_SECONDS = [0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
+const COMMIT_SECONDS = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.1, 1];
+
+export const METRICS = {
+  gantry_run_startup_duration_seconds: {
+    kind: "histogram",
+    help: "From admission until the guest's code is loaded.",
+    labels: ["lane", "isolation"],
+    buckets: LATENCY_SECONDS,
+  },
+  gantry_run_completion_duration_seconds: {
+    kind: "histogram",
+    help: "From loaded code until the outcome.",
+    labels: ["lane", "isolation"],
+    buckets: LATENCY_SECONDS,
+  },
+  gantry_queue_wait_seconds: {
+    kind: "histogram",
+    help: "From submission until a slot was free.",
+    labels: ["lane"],
+    buckets: LATENCY_SECONDS,
+  },
+  gantry_runs_ended_total: { kind: "counter", help: "Ended runs.", labels: ["lane", "termination"] },
+  gantry_runs_refused_total: { kind: "counter", help: "Requests refused before a run existed.", labels: ["code"] },
+  gantry_runs_active: { kind: "gauge", help: "Runs that hold a slot.", labels: [] },
+  gantry_runs_queued: { kind: "gauge", help: "Runs that wait for a slot.", labels: ["lane"] },
+  gantry_runners: { kind: "gauge", help: "Jailed processes by state.", labels: ["state"] },
+  gantry_runner_boot_seconds: {
+    kind: "histogram",
+    help: "From spawn until primed.",
+    labels: [],
+    buckets: LATENCY_SECONDS,
+  },
+  gantry_egress_blocked_total: { kind: "counter", help: "Calls that guests tried and were refused.", labels: [] },
+  gantry_evidence_appended_total: { kind: "counter", help: "Ledger entries.", labels: ["kind"] },
+  gantry_storage_commit_seconds: {
+    kind: "histogram",
+    help: "One synced group commit.",
+    labels: [],
+    buckets: COMMIT_SECONDS,
+  },
+  gantry_storage_group_units: {
+    kind: "histogram",
+    help: "Units in one group commit.",
+    labels: [],
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+  },
+  gantry_timers_parked_total: { kind: "counter", help: "Timers given up after their last attempt.", labels: [] },
+  gantry_http_requests_total: { kind: "counter", help: "Answered requests.", labels: ["route", "status"] },
+} as const satisfies Record<string, MetricDefinition>;
+
+export type MetricName = keyof typeof METRICS;
+export type Labels = Record<string, string>;
+
+/** The metrics seam. Labels must be exactly those of the definition. */
+export interface Metrics {
+  /** Adds to a counter. */
+  add(name: MetricName, labels?: Labels, by?: number): void;
+  /** Records one value of a histogram. */
+  observe(name: MetricName, value: number, labels?: Labels): void;
+  /** Sets a gauge. */
+  set(name: MetricName, value: number, labels?: Labels): void;
+}
+
+export const noMetrics: Metrics = { add() {}, observe() {}, set() {} };

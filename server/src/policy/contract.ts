@@ -1,0 +1,102 @@
+import { defineErrors, type Reason } from "../kernel/errors.ts";
+import type { SnapshotId, TenantId } from "../kernel/ids.ts";
+import type { LimitTable } from "../kernel/limits.ts";
+
+export type Verdict = "allow" | "deny" | "needs_human";
+/** From weakest to strongest. */
+export const ISOLATIONS = ["process"] as const;
+export type Isolation = (typeof ISOLATIONS)[number];
+
+/** A capability contract, parsed and complete: every key that it inherits is filled in. */
+export interface Contract {
+  kind: "Contract";
+  name: string;
+  /** The built-in contract that it extends, null for a built-in one. */
+  extends: string | null;
+  class: "read-only";
+  /** What a run gets that asks for nothing. */
+  isolation: Isolation;
+  isolation_floor: Isolation;
+  jail: "required" | "optional";
+  /** May a lost run be repeated? */
+  idempotent: boolean;
+  /** Ceilings. */
+  limits: LimitTable;
+}
+
+export interface ContractRef {
+  name: string;
+  version: number;
+}
+
+export interface PolicyRequest {
+  action: "run.submit";
+  resource: string;
+  context: {
+    /** What the run asks for, by name; absent: nothing asked. */
+    limits: Partial<LimitTable>;
+  };
+}
+
+export interface Decision {
+  verdict: Verdict;
+  /** Deduplicated, sorted by the place of the code in the table, then by code; at most `REASONS_MAX`. */
+  reasons: Reason[];
+  snapshot: SnapshotId;
+  /** SHA-256 of the request's canonical JSON. */
+  request_hash: string;
+}
+
+/** One run's view of one immutable snapshot. */
+export interface PolicyView {
+  readonly snapshot: SnapshotId;
+  readonly contract: Contract;
+  readonly ref: ContractRef;
+  /** Pure, synchronous, no I/O; never throws: doubt is `deny`. */
+  decide(request: PolicyRequest): Decision;
+}
+
+export interface Policy {
+  /**
+   * The tenant's active version of the contract, frozen.
+   * @param snapshot  if given, must be the id of exactly that state.
+   * @throws CONTRACT_UNKNOWN SNAPSHOT_STALE
+   */
+  open(tenant: TenantId, contract: string, snapshot?: string): Promise<PolicyView>;
+  list(tenant: TenantId): Promise<ContractSummary[]>;
+}
+
+export interface ContractSummary {
+  name: string;
+  version: number;
+  class: Contract["class"];
+  built_in: boolean;
+  snapshot: SnapshotId;
+  contract: Contract;
+}
+
+const denied = { status: 403, retry: "never", whose: "policy" } as const;
+
+export const policy_errors = defineErrors("POLICY", {
+  NO_PERMIT: { ...denied, title: "The contract does not permit this action." },
+  EVAL_ERROR: {
+    status: 403,
+    retry: "never",
+    whose: "gantry",
+    title: "The policy could not be evaluated, so the answer is no.",
+  },
+});
+export const contract_errors = defineErrors("CONTRACT", {
+  LIMIT: { ...denied, title: "A limit is past the contract's ceiling." },
+  UNKNOWN: { status: 404, retry: "never", whose: "caller", title: "There is no such contract." },
+  INVALID: { status: 422, retry: "never", whose: "caller", title: "The contract document is not valid." },
+  BUILTIN: { status: 409, retry: "never", whose: "caller", title: "Built-in contracts cannot be changed." },
+});
+export const snapshot_errors = defineErrors("SNAPSHOT", {
+  STALE: { status: 409, retry: "never", whose: "caller", title: "The named snapshot is not the active one." },
+});
+
+export const CONTRACT_BYTES_MAX = 256 * 1024;
+export const CONTRACTS_PER_TENANT_MAX = 1_000;
+export const CONTRACT_PROBLEMS_MAX = 50;
+export const REASONS_MAX = 16;

@@ -1,0 +1,184 @@
+/**
+ * The only worker in a runner's configuration. It loads one guest into an isolate of its own and calls it.
+ * The guest shares this process, never this isolate.
+ */
+import { WorkerEntrypoint } from "cloudflare:workers";
+import prelude from "prelude.txt";
+import wrapper from "wrapper.txt";
+import {
+  type GuestFault,
+  type HostLine,
+  type HostModule,
+  type HostOutcome,
+  HTTP_HEAD_MAX,
+  type RunCall,
+} from "./protocol.ts";
+import type { Answer } from "./wrapper.ts";
+
+/** Fixed by us and not by guests: it decides the surface that a guest sees. From 2026-08-04 Node compat is on by default. */
+const GUEST_COMPAT_DATE = "2026-07-01";
+
+interface HostEnv {
+  LOADER: { load(code: object): { getEntrypoint(name: string): GuestEntrypoint } };
+}
+
+interface GuestEntrypoint {
+  fault(): Promise<GuestFault | undefined>;
+  ready(): Promise<"run" | "fetch" | "none">;
+  run(input: unknown): Promise<Answer>;
+  fetch(request: Request): Promise<Response>;
+}
+
+interface WallProps {
+  host_nonce: string;
+}
+
+/** Lines for Node, told apart from guests' by a nonce that no guest sees. */
+function tell(host_nonce: string, line: HostLine): void {
+  if (host_nonce === "") return; // the primer
+  console.log(`${host_nonce} host ${JSON.stringify(line)}`);
+}
+
+/**
+ * Where the calls of a guest go whose contract grants no network: nowhere, but on the record. It has no binding and
+ * no socket, so there is nothing behind it that a request could reach.
+ */
+export class Wall extends WorkerEntrypoint<HostEnv, WallProps> {
+  override async fetch(request: Request): Promise<Response> {
+    const method = request.headers.get("upgrade")?.toLowerCase() === "websocket" ? "WEBSOCKET" : request.method;
+    tell(this.ctx.props.host_nonce, { event: "blocked", host: new URL(request.url).host, method });
+    throw new Error("This run's contract grants no network: the call went nowhere and was recorded.");
+  }
+
+  /** A guest's `connect()` looks opened to it, so the handler closes at once (measured on workerd 1.20261023.1). */
+  override async connect(socket: Socket): Promise<void> {
+    const { localAddress } = await socket.opened.catch(() => ({ localAddress: undefined }));
+    tell(this.ctx.props.host_nonce, { event: "blocked", host: localAddress ?? "unknown", method: "CONNECT" });
+    await socket.close();
+  }
+}
+
+function bytes(base64: string): ArrayBuffer {
+  return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer;
+}
+
+function loadable(module: HostModule): object {
+  if ("data" in module) return { data: bytes(module.data) };
+  if ("wasm" in module) return { wasm: bytes(module.wasm) };
+  if ("json" in module) return { json: JSON.parse(module.json) };
+  return module;
+}
+
+/**
+ * The one place that calls `load()` and writes `globalOutbound`: omitted, it would inherit ours.
+ * `get()` is not used: its isolates are never evicted and keep the first caller's env.
+ */
+function workerCode(call: RunCall, env: HostEnv, ctx: ExecutionContext): GuestEntrypoint {
+  const { run, deadline, output_bytes_max, log_nonce, host_nonce } = call;
+  const config = Object.entries({ run, deadline, output_bytes_max, log_nonce })
+    .map(([name, value]) => `export const ${name} = ${JSON.stringify(value)};`)
+    .join("\n");
+  const exports = ctx.exports as unknown as { Wall(options: { props: WallProps }): Fetcher };
+  return env.LOADER.load({
+    compatibilityDate: GUEST_COMPAT_DATE,
+    compatibilityFlags: call.node_compat ? ["nodejs_compat"] : [],
+    mainModule: "gantry:wrapper",
+    modules: {
+      ...Object.fromEntries(Object.entries(call.modules).map(([name, module]) => [name, loadable(module)])),
+      "gantry:wrapper": { js: wrapper },
+      "gantry:prelude": { js: prelude },
+      "gantry:config": { js: config },
+      // The prelude first: what it takes from the globals must be taken before the guest can change them.
+      "gantry:guest": {
+        js: `import "gantry:prelude";\nimport guest from ${JSON.stringify(call.entry)};\nexport default guest;`,
+      },
+    },
+    env: call.vars,
+    globalOutbound: exports.Wall({ props: { host_nonce } }),
+  }).getEntrypoint("Run");
+}
+
+/** workerd cancels a request whose promise nothing can settle any more (measured: within 10 ms). */
+const NEVER_SETTLES = "detected that your Worker's code had hung";
+
+/** Node reads a fault of at most 64 KiB: what an error carries from the guest is cut, whatever the wrapper did. */
+const FAULT_TEXT_MAX = 8_192;
+
+function faultOf(error: unknown): GuestFault {
+  const { name, message, stack } = error as Error;
+  const cut = (text: unknown): string => String(text).slice(0, FAULT_TEXT_MAX);
+  return { name: cut(name), message: cut(message), ...(stack === undefined ? {} : { stack: cut(stack) }) };
+}
+
+function answer(outcome: HostOutcome, body: BodyInit | null, headers: Record<string, string> = {}): Response {
+  return new Response(body, { headers: { ...headers, "gantry-outcome": outcome } });
+}
+
+function failed(outcome: HostOutcome, fault: GuestFault): Response {
+  return answer(outcome, JSON.stringify(fault));
+}
+
+async function run(call: RunCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
+  const response = await outcomeOf(call, env, ctx);
+  // The body of a guest's `Response` is still to come: its end says so itself.
+  if (!response.headers.has("gantry-http")) tell(call.host_nonce, { event: "ended" });
+  return response;
+}
+
+async function outcomeOf(call: RunCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
+  let guest: GuestEntrypoint;
+  let form: "run" | "fetch" | "none";
+  try {
+    guest = workerCode(call, env, ctx);
+    form = await guest.ready();
+  } catch (error) {
+    return failed("load_failed", faultOf(error));
+  }
+  if (form === "none") return failed("no_entry", { name: "TypeError", message: "no default export that can be run" });
+  tell(call.host_nonce, { event: "started" });
+  try {
+    return form === "fetch" ? await respond(guest, call) : await value(guest, call);
+  } catch (error) {
+    const fault = await thrownBy(guest);
+    if (fault !== undefined) return failed("threw", faultOf(fault));
+    const engine = faultOf(error);
+    return failed(engine.message.includes(NEVER_SETTLES) ? "never_settles" : "threw", engine);
+  }
+}
+
+/** What the guest's `fetch` threw, with its own stack: an error that crosses isolates has lost it. */
+async function thrownBy(guest: GuestEntrypoint): Promise<GuestFault | undefined> {
+  return guest.fault().catch(() => undefined);
+}
+
+async function value(guest: GuestEntrypoint, call: RunCall): Promise<Response> {
+  const result = await guest.run(JSON.parse(call.input));
+  if (result.kind === "value") return answer("value", String(result.json));
+  if (result.kind === "threw" || result.kind === "not_json") return failed(result.kind, faultOf(result.fault));
+  return answer("output_exceeded", null);
+}
+
+async function respond(guest: GuestEntrypoint, call: RunCall): Promise<Response> {
+  const request = new Request("http://run.gantry/", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: call.input,
+  });
+  const response = await guest.fetch(request);
+  const head = JSON.stringify({ status: response.status, headers: [...response.headers] });
+  if (head.length > HTTP_HEAD_MAX) return answer("output_exceeded", null);
+  const body = response.body?.pipeThrough(
+    new TransformStream({ flush: () => tell(call.host_nonce, { event: "ended" }) }),
+  );
+  if (body === undefined) tell(call.host_nonce, { event: "ended" });
+  return answer("http", body ?? null, { "gantry-http": head });
+}
+
+export default {
+  async fetch(request: Request, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/ping") return new Response("pong");
+    if (pathname === "/run") return run(await request.json(), env, ctx);
+    return new Response(null, { status: 404 });
+  },
+};

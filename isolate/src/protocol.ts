@@ -1,0 +1,56 @@
+/** What Node and the host worker say to each other over the runner's in-socket; both sides import it. */
+
+/** `POST /run`, JSON. */
+export interface RunCall {
+  run: string;
+  /** Milliseconds UTC. */
+  deadline: number;
+  entry: string;
+  modules: Record<string, HostModule>;
+  /** Adds the `nodejs_compat` flag: only when the graph imports `node:`, because it makes each load dearer. */
+  node_compat: boolean;
+  vars: Record<string, string>;
+  /** JSON text. */
+  input: string;
+  output_bytes_max: number;
+  log_nonce: string;
+  /** Stands before the host's own lines; the guest's isolate never sees it. */
+  host_nonce: string;
+}
+
+/** `data` and `wasm` are base64. */
+export type HostModule = { js: string } | { json: string } | { text: string } | { data: string } | { wasm: string };
+
+/** Characters of a `Response`'s status and headers as JSON. */
+export const HTTP_HEAD_MAX = 32 * 1024;
+
+/**
+ * Header `gantry-outcome` of the answer: set by the host, never by a text of the guest. With `http` comes the header
+ * `gantry-http`: the response's status and headers, JSON.
+ *
+ * - `value`: body is the result's JSON text
+ * - `http`: body is the response's body
+ * - `threw`, `not_json`, `load_failed`, `no_entry`, `never_settles`: body is a `GuestFault`
+ * - `output_exceeded`: no body
+ */
+export type HostOutcome =
+  | "value"
+  | "http"
+  | "threw"
+  | "not_json"
+  | "load_failed"
+  | "no_entry"
+  | "never_settles"
+  | "output_exceeded";
+
+export interface GuestFault {
+  name: string;
+  message: string;
+  stack?: string;
+}
+
+/**
+ * What follows the host nonce on a line of stdout. `ended` is the last line of a run that answers: when Node has read
+ * it, it has read every line of the guest's, and need not wait for the process to be gone.
+ */
+export type HostLine = { event: "started" } | { event: "blocked"; host: string; method: string } | { event: "ended" };

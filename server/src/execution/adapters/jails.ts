@@ -1,0 +1,140 @@
+import { accessSync, constants, existsSync, readFileSync, readlinkSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { entryPoint } from "../../kernel/entries.ts";
+import type { JailName } from "../contract.ts";
+import type { RunnerDir, RuntimeDir } from "./runtime_dir.ts";
+
+/** What one runner's process is started with. */
+export interface JailSpec {
+  runtime: RuntimeDir;
+  dir: RunnerDir;
+  memory_mb: number;
+}
+
+/** A way to confine workerd: a pure translation into one command line. All of them show it the same world. */
+export interface Jail {
+  readonly name: JailName;
+  /** Programs that must be on the path. */
+  readonly needs: readonly string[];
+  /** Is the workerd process the command itself, or its sole child? */
+  readonly guest: "self" | "child";
+  command(spec: JailSpec): string[];
+}
+
+const MB = 1024 * 1024;
+/** workerd does not boot below 400 MB of data segment (measured); the class comes on top. */
+const DATA_BYTES_BASE = 800 * MB;
+/** A backstop only: budgets are the watchdog's, and at most 60 s. */
+const CPU_SECONDS_BACKSTOP = 120;
+const FILES_MAX = 256;
+
+function dataBytes(spec: JailSpec): number {
+  return DATA_BYTES_BASE + spec.memory_mb * MB;
+}
+
+/** `here` is the directory that holds `s/` and `isolate/` in the eyes of the process. */
+function serve(spec: JailSpec, here: string): string[] {
+  return ["serve", "--experimental", "--control-fd=3", `${here}/isolate/${spec.memory_mb}.capnp`];
+}
+
+function rlimits(spec: JailSpec): string[] {
+  return [
+    "prlimit",
+    `--data=${dataBytes(spec)}`,
+    `--cpu=${CPU_SECONDS_BACKSTOP}`,
+    `--nofile=${FILES_MAX}`,
+    "--core=0",
+    "--",
+  ];
+}
+
+/**
+ * Root becomes the unprivileged uid before anything else, so that root inside is not root outside. The death signal
+ * comes after it, because a change of uid clears it.
+ */
+function dropped(spec: JailSpec): string[] {
+  const { uid } = spec.runtime;
+  const drop =
+    uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--inh-caps=-all", "--"];
+  return [...drop, "setpriv", "--pdeathsig=KILL", "--"];
+}
+
+export const unshareJail: Jail = {
+  name: "unshare",
+  needs: ["setpriv", "unshare", "prlimit", "mount", "pivot_root", "sh"],
+  guest: "child",
+  command: (spec) => [
+    ...dropped(spec),
+    "unshare",
+    ...["--user", "--map-root-user", "--net", "--pid", "--mount", "--ipc", "--uts", "--fork", "--kill-child", "--"],
+    "sh",
+    "-c",
+    readFileSync(fileURLToPath(entryPoint("jail.sh")), "utf8"),
+    "jail",
+    ...[spec.dir.root, spec.runtime.workerd, spec.dir.sockets, spec.runtime.isolate],
+    String(dataBytes(spec)),
+    spec.runtime.ca_file === undefined ? "" : `/gantry/isolate/${spec.runtime.ca_file}`,
+    ...serve(spec, "/gantry"),
+  ],
+};
+
+export const bwrapJail: Jail = {
+  name: "bwrap",
+  needs: ["setpriv", "bwrap", "prlimit"],
+  guest: "child",
+  command: (spec) => [
+    ...dropped(spec),
+    "bwrap",
+    ...["--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"],
+    ...["--clearenv", "--cap-drop", "ALL", "--uid", "0", "--gid", "0"],
+    ...(spec.runtime.ca_file === undefined
+      ? []
+      : ["--setenv", "SSL_CERT_FILE", `/gantry/isolate/${spec.runtime.ca_file}`]),
+    ...["--ro-bind", "/usr", "/usr"],
+    ...["lib", "lib64"].flatMap(libraries),
+    ...(existsSync("/etc/ssl") ? ["--ro-bind", "/etc/ssl", "/etc/ssl"] : []),
+    ...["--ro-bind", spec.runtime.workerd, "/gantry/workerd"],
+    ...["--ro-bind", spec.runtime.isolate, "/gantry/isolate"],
+    ...["--bind", spec.dir.sockets, "/gantry/s"],
+    ...["--proc", "/proc", "--perms", "0700", "--size", String(16 * MB), "--tmpfs", "/tmp"],
+    ...["null", "zero", "random", "urandom"].flatMap((name) => ["--dev-bind", `/dev/${name}`, `/dev/${name}`]),
+    ...["--remount-ro", "/", "--chdir", "/gantry", "--"],
+    ...rlimits(spec),
+    "/gantry/workerd",
+    ...serve(spec, "/gantry"),
+  ],
+};
+
+function libraries(name: string): string[] {
+  if (!existsSync(`/${name}`)) return [];
+  try {
+    return ["--symlink", readlinkSync(`/${name}`), `/${name}`];
+  } catch {
+    // Not a symlink: a host without merged /usr.
+    return ["--ro-bind", `/${name}`, `/${name}`];
+  }
+}
+
+/** No jail at all, for hosts that offer none and people who accept that: only with `--insecure-no-jail`. */
+export const noJail: Jail = {
+  name: "none",
+  needs: ["setpriv", "prlimit"],
+  guest: "self",
+  command: (spec) => [...dropped(spec), ...rlimits(spec), spec.runtime.workerd, ...serve(spec, spec.runtime.path)],
+};
+
+/** Which of the programs are missing. */
+export function missingPrograms(names: readonly string[]): string[] {
+  const path = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+  return names.filter((name) => !path.some((directory) => isExecutable(join(directory, name))));
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,137 @@
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+
+/** Kernel facts of one process, read from /proc (proc(5)). */
+export interface ProcessUse {
+  /** User and system time since its start, in clock ticks of 10 ms: USER_HZ is 100 on every Linux that Node runs on. */
+  cpu_ticks: number;
+  rss_bytes: number;
+  threads: number;
+  /** Start time in ticks since boot: with the pid it names a process for good. */
+  start_ticks: number;
+}
+
+export const TICK_MS = 10;
+const PAGE_BYTES = 4096;
+
+/** `/proc/<pid>/stat` behind a descriptor that stays open: a dead process then reads ESRCH, so a reused pid cannot fool it. */
+export class StatReader {
+  readonly #fd: number;
+  readonly #buffer = Buffer.alloc(1024);
+
+  /** @throws ENOENT when there is no such process. */
+  constructor(pid: number) {
+    this.#fd = openSync(`/proc/${pid}/stat`, "r");
+  }
+
+  /** Undefined once the process is gone. About 4 µs. */
+  read(): ProcessUse | undefined {
+    try {
+      const length = readSync(this.#fd, this.#buffer, 0, this.#buffer.length, 0);
+      return parseStat(this.#buffer.toString("latin1", 0, length));
+    } catch {
+      // ESRCH: it was reaped.
+      return undefined;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** Field numbers as in proc(5), counted from 1; the second is in brackets and may hold anything. */
+function parseStat(text: string): ProcessUse | undefined {
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const field = (number: number): number => Number(fields[number - 3]);
+  if (fields[0] === "Z" || fields[0] === "X") return undefined;
+  return {
+    cpu_ticks: field(14) + field(15),
+    threads: field(20),
+    start_ticks: field(22),
+    rss_bytes: field(24) * PAGE_BYTES,
+  };
+}
+
+/** When the process started, in ticks since boot; undefined if there is none. */
+export function startTicks(pid: number): number | undefined {
+  try {
+    return parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"))?.start_ticks;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Run time of all its threads in milliseconds, with fractions; finer than ticks, but what ended threads used is lost. */
+export function threadsCpuMs(pid: number): number | undefined {
+  try {
+    let ns = 0;
+    for (const task of readdirSync(`/proc/${pid}/task`)) {
+      ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "latin1").split(" ", 1)[0]);
+    }
+    return ns / 1e6;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The most resident memory that it ever had (VmHWM). */
+export function rssPeakBytes(pid: number): number | undefined {
+  try {
+    const kb = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
+    return kb === undefined ? undefined : Number(kb) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Its share of the memory that it maps (Pss), in bytes. */
+export function pssBytes(pid: number): number | undefined {
+  try {
+    const kb = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"))?.[1];
+    return kb === undefined ? undefined : Number(kb) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The sole child of a process, or undefined. */
+export function onlyChild(pid: number): number | undefined {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim().split(" ");
+    return children.length === 1 && children[0] !== "" ? Number(children[0]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface Confinement {
+  uid: number;
+  no_new_privs: boolean;
+  seccomp: boolean;
+  /** Is the process in another namespace than we are? */
+  separate: Record<"user" | "net" | "pid" | "mnt", boolean>;
+  ro_root: boolean;
+}
+
+/** How the kernel confines a process; what a jail claims is checked against this. */
+export function confinement(pid: number): Confinement {
+  const status = readFileSync(`/proc/${pid}/status`, "latin1");
+  const field = (name: string): string => new RegExp(`^${name}:\\s+(\\S+)`, "m").exec(status)?.[1] ?? "";
+  const separate = (ns: string): boolean => {
+    try {
+      return readlinkSync(`/proc/${pid}/ns/${ns}`) !== readlinkSync(`/proc/self/ns/${ns}`);
+    } catch {
+      return false;
+    }
+  };
+  const root = readFileSync(`/proc/${pid}/mountinfo`, "latin1")
+    .split("\n")
+    .find((line) => line.split(" ")[4] === "/");
+  return {
+    uid: Number(field("Uid")),
+    no_new_privs: field("NoNewPrivs") === "1",
+    seccomp: field("Seccomp") !== "0",
+    separate: { user: separate("user"), net: separate("net"), pid: separate("pid"), mnt: separate("mnt") },
+    ro_root: root?.split(" ")[5]?.split(",").includes("ro") ?? false,
+  };
+}

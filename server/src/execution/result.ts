@@ -1,0 +1,140 @@
+import type { IncomingMessage } from "node:http";
+import type { GuestFault, HostOutcome } from "../../../isolate/src/protocol.ts";
+import type { CompiledCode, Outcome } from "./contract.ts";
+import { readableStack, translatePlaces } from "./stack.ts";
+
+/** What the host worker answered, read to its end. */
+export interface HostAnswer {
+  outcome: HostOutcome;
+  head: { status: number; headers: [string, string][] } | undefined;
+  body: Buffer;
+}
+
+/** The host cuts what a fault says; three texts of 8 KiB as JSON fit. */
+const FAULT_BYTES_MAX = 256 * 1024;
+
+type Verdict = Pick<Outcome, "ending" | "result" | "http" | "error">;
+
+/**
+ * Reads the answer, at most `bytes_max` bytes of body.
+ * @returns undefined when there were more: the response may be endless, so reading stops at that byte.
+ */
+export async function readAnswer(response: IncomingMessage, bytes_max: number): Promise<HostAnswer | undefined> {
+  const outcome = response.headers["gantry-outcome"];
+  const head = response.headers["gantry-http"];
+  if (typeof outcome !== "string") throw new Error(`the host answered ${response.statusCode} without an outcome`);
+  const chunks: Buffer[] = [];
+  const is_output = outcome === "value" || outcome === "http";
+  const most = is_output ? bytes_max : FAULT_BYTES_MAX;
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > most) return undefined;
+    chunks.push(chunk);
+  }
+  return {
+    outcome: outcome as HostOutcome,
+    head: typeof head === "string" ? JSON.parse(head) : undefined,
+    body: Buffer.concat(chunks),
+  };
+}
+
+/** Turns an answer into an ending: the kind is the host's, the texts are the guest's. */
+export function judgeAnswer(answer: HostAnswer, code: CompiledCode): Verdict {
+  switch (answer.outcome) {
+    case "value":
+      return judgeValue(answer.body);
+    case "http":
+      return { ending: "completed", result: bodyAsJson(answer), ...(answer.head ? { http: answer.head } : {}) };
+    case "output_exceeded":
+      return { ending: "output_exceeded" };
+    case "load_failed":
+      return { ending: "load_failed", error: loadError(faultOf(answer.body), code) };
+    case "no_entry":
+      return {
+        ending: "load_failed",
+        error: {
+          code: "CODE_NO_ENTRY",
+          detail: `The default export of ${code.entry} is neither a function, nor an object with \`run\` or \`fetch\`, nor a WorkerEntrypoint class with \`run\`.`,
+        },
+      };
+    case "never_settles":
+      return {
+        ending: "threw",
+        error: {
+          code: "RUN_NEVER_SETTLES",
+          detail: "The program awaits something that nothing can settle any more: no timer, call or promise is left.",
+        },
+      };
+    case "not_json":
+      return { ending: "threw", error: notJson(faultOf(answer.body).message) };
+    case "threw":
+      return { ending: "threw", error: thrown(faultOf(answer.body), code) };
+  }
+}
+
+function notJson(why: string): NonNullable<Outcome["error"]> {
+  return { code: "RUN_RESULT_NOT_JSON", detail: `The result cannot be written as JSON: ${why}` };
+}
+
+/** The wrapper shares the guest's isolate, so its JSON is checked and not believed. */
+function judgeValue(body: Buffer): Verdict {
+  const result = body.toString("utf8");
+  try {
+    JSON.parse(result);
+    return { ending: "completed", result };
+  } catch (error) {
+    return { ending: "threw", error: notJson((error as Error).message) };
+  }
+}
+
+function faultOf(body: Buffer): GuestFault {
+  const { name, message, stack } = JSON.parse(body.toString("utf8")) as Partial<GuestFault>;
+  return { name: String(name), message: String(message), ...(stack === undefined ? {} : { stack: String(stack) }) };
+}
+
+const TEXT_MAX = 4_096;
+
+function thrown(fault: GuestFault, code: CompiledCode): NonNullable<Outcome["error"]> {
+  const name = fault.name.slice(0, 128);
+  const message = fault.message.slice(0, TEXT_MAX);
+  return {
+    code: "RUN_THREW",
+    detail: `${name}: ${message}`,
+    name,
+    ...(fault.stack === undefined ? {} : { stack: readableStack(fault.stack, code).slice(0, TEXT_MAX) }),
+  };
+}
+
+/** workerd's message for a top level that failed: "Failed to start Worker:\nUncaught TypeError: …\n  at main.ts:1:7". */
+function loadError(fault: GuestFault, code: CompiledCode): NonNullable<Outcome["error"]> {
+  const said = fault.message.replace(/^Failed to start Worker:\n/, "").replace(/^Uncaught /, "");
+  const detail = translatePlaces(said, code)
+    .replace(/\s*\n\s*/g, " ")
+    .slice(0, TEXT_MAX);
+  return { code: "RUN_LOAD_FAILED", detail: `The code did not load: ${detail}` };
+}
+
+/** The body of a `Response` as JSON text: JSON itself, text as a string, anything else as base64. */
+function bodyAsJson(answer: HostAnswer): string {
+  const type = answer.head?.headers.find(([name]) => name.toLowerCase() === "content-type")?.[1] ?? "";
+  const text = utf8(answer.body);
+  if (text === undefined) return JSON.stringify({ base64: answer.body.toString("base64") });
+  if (/\bjson\b/i.test(type)) {
+    try {
+      JSON.parse(text);
+      return text;
+    } catch {
+      // It only says that it is JSON.
+    }
+  }
+  return JSON.stringify(text);
+}
+
+function utf8(bytes: Buffer): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,31 @@
+/** What the main thread and the watchdog thread say to each other. */
+
+export interface WatchOrder {
+  op: "watch";
+  runner: string;
+  pid: number;
+  cpu_ms: number;
+  wall_ms: number;
+  /** Resident memory above `rss_base_bytes`. */
+  memory_bytes: number;
+  rss_base_bytes: number;
+  threads_max: number;
+}
+
+export type Order =
+  | { op: "adopt"; runner: string; pid: number }
+  | WatchOrder
+  | { op: "forget"; runner: string }
+  /** Answered after every conviction made before it. */
+  | { op: "sync"; n: number };
+
+/** Published before the kill, so that the exit that follows is never misread. */
+export interface Conviction {
+  runner: string;
+  reason: "cpu_exceeded" | "memory_exceeded" | "wall_exceeded" | "threads_exceeded";
+  cpu_ms: number;
+  /** Above the base. */
+  rss_peak_bytes: number;
+}
+
+export type Report = { convicted: Conviction } | { synced: number };

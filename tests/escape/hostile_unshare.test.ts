@@ -1,0 +1,4 @@
+import { unshareJail } from "../../server/src/execution/adapters/jails.ts";
+import { hostileGuests } from "./hostile_suite.ts";
+
+hostileGuests(unshareJail);

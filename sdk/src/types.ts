@@ -1,6 +1,8 @@
 /** The wire types of the Gantry API, written for readers; a contract test holds them against the server's schemas. */
 
+/** `batch` yields to `interactive`. */
 export type Lane = "interactive" | "batch";
+/** Where a run stands. */
 export type RunState = "queued" | "starting" | "running" | "ended";
 /** Why a run ended: a closed set. */
 export type Termination =
@@ -19,6 +21,7 @@ export type Termination =
   | "node_lost"
   | "runner_lost";
 
+/** What one run may use; a contract sets the ceilings. */
 export interface Limits {
   /** CPU milliseconds. */
   cpu_ms: number;
@@ -38,6 +41,7 @@ export type ModuleSource = string | { base64: string };
 /** Either one TypeScript module, or several with the name of the one to start. */
 export type Code = { source: string } | { entry: string; modules: Record<string, ModuleSource> };
 
+/** The body of `POST /v1/runs`. */
 export interface RunRequest {
   code: Code;
   /** Any JSON; null if absent. */
@@ -64,11 +68,13 @@ export interface RunRequest {
   why?: string;
 }
 
+/** One reason for a decision; the code is stable. */
 export interface Reason {
   code: string;
   detail: string;
 }
 
+/** Where something is wrong. Line and column count from 1. */
 export interface Problem {
   /** A file or a JSON pointer. */
   at: string;
@@ -77,6 +83,7 @@ export interface Problem {
   text: string;
 }
 
+/** What the reader of an error can do. */
 export interface NextStep {
   kind: "command" | "change" | "wait" | "read";
   text: string;
@@ -99,12 +106,14 @@ export interface ProblemDocument {
   retry_after_ms?: number;
 }
 
+/** Calls to one host by one method that the guest tried and that went nowhere. */
 export interface BlockedCall {
   host: string;
   method: string;
   count: number;
 }
 
+/** Why a run did not complete, with the members of a problem document. */
 export interface RunError extends Partial<ProblemDocument> {
   code: string;
   detail: string;
@@ -114,6 +123,7 @@ export interface RunError extends Partial<ProblemDocument> {
   stack?: string;
 }
 
+/** A run as its tenant sees it. In lists, `result` is left out. */
 export interface RunView {
   id: string;
   state: RunState;
@@ -147,12 +157,14 @@ export interface RunView {
   estimated_start_ms?: number;
 }
 
+/** A part of a list. */
 export interface Page<T> {
   items: T[];
   /** Give it back as `cursor` for the next page; absent on the last. */
   next?: string;
 }
 
+/** One line that the guest, or its engine, wrote. */
 export interface LogLine {
   /** Rises by one within a run. */
   seq: number;
@@ -162,6 +174,7 @@ export interface LogLine {
   text: string;
 }
 
+/** One fact in the ledger. */
 export interface Entry {
   id: string;
   arrival: number;
@@ -178,6 +191,7 @@ export interface Entry {
   sealed: boolean;
 }
 
+/** A capability contract: what code may do. */
 export interface ContractSummary {
   name: string;
   version: number;

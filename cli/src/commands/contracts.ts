@@ -1,0 +1,58 @@
+import type { ContractSummary } from "@gantry/sdk";
+import { type Command, command, type Group } from "../arguments.ts";
+import { connect, data_arg, json_arg } from "../connect.ts";
+import { EXIT } from "../exit.ts";
+import type { Column } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
+import { oneLine, paintFor, visible } from "../text.ts";
+import { printTable } from "./runs.ts";
+
+/** `gantry contracts …` */
+export function contractsGroup(io: Terminal): Group {
+  return {
+    kind: "group",
+    summary: "see what code may do",
+    commands: { list: listCommand(io), show: showCommand(io) },
+  };
+}
+
+const columns: Column<ContractSummary>[] = [
+  { title: "CONTRACT", cell: ({ name }) => oneLine(name) },
+  { title: "VERSION", cell: ({ version }) => String(version), align: "right" },
+  { title: "CLASS", cell: (contract) => oneLine(contract.class) },
+  { title: "ORIGIN", cell: ({ built_in }) => (built_in ? "built in" : "yours") },
+  { title: "SNAPSHOT", cell: ({ snapshot }) => oneLine(snapshot), shrink: true },
+];
+
+function listCommand(io: Terminal): Command {
+  return command({
+    summary: "the active version of each contract",
+    args: { ...data_arg, ...json_arg },
+    examples: [["gantry contracts list", "what --contract takes"]],
+    async run(given) {
+      const items = await (await connect(given.data, io)).contracts.list();
+      if (given.json === true) io.stdout.write(`${JSON.stringify({ items, more: false })}\n`);
+      else printTable(items, columns, false, ["contract", "contracts"], io);
+      return EXIT.completed;
+    },
+  });
+}
+
+function showCommand(io: Terminal): Command {
+  return command({
+    summary: "one contract, with everything that it inherits filled in",
+    args: { name: { type: "positional", required: true, description: "a contract's name" }, ...data_arg, ...json_arg },
+    examples: [["gantry contracts show scratch", "its class, isolation and limits"]],
+    async run(given) {
+      const found = await (await connect(given.data, io)).contracts.get(given.name);
+      const paint = paintFor(io.stdout, io.env);
+      if (given.json === true) io.stdout.write(`${JSON.stringify(found)}\n`);
+      else {
+        const head = `${found.name}@${found.version}: ${found.class}, ${found.built_in ? "built in" : "yours"}`;
+        const rest = [`${paint("dim", "snapshot")}  ${found.snapshot}`, "", JSON.stringify(found.contract, null, 2)];
+        io.stdout.write(`${[paint("bold", oneLine(head)), ...rest.map(visible)].join("\n")}\n`);
+      }
+      return EXIT.completed;
+    },
+  });
+}

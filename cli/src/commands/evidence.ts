@@ -1,0 +1,93 @@
+import type { Entry } from "@gantry/sdk";
+import { type Command, command, type Group } from "../arguments.ts";
+import { connect, data_arg, json_arg } from "../connect.ts";
+import { EXIT } from "../exit.ts";
+import { limit_arg, parseLimit, take } from "../pages.ts";
+import type { Column } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
+import { instant, minute, oneLine, type Paint, paintFor, visible } from "../text.ts";
+import { parseSince } from "../values.ts";
+import { printTable } from "./runs.ts";
+
+/** `gantry evidence …` */
+export function evidenceGroup(io: Terminal): Group {
+  return {
+    kind: "group",
+    summary: "read the ledger: what happened, by whom, under what rule",
+    commands: { list: listCommand(io), show: showCommand(io) },
+  };
+}
+
+const columns: Column<Entry>[] = [
+  { title: "ENTRY", cell: (entry) => entry.id },
+  { title: "AT", cell: (entry) => minute(entry.at) },
+  { title: "KIND", cell: (entry) => oneLine(entry.kind) },
+  { title: "VERDICT", cell: (entry) => oneLine(entry.decision?.verdict ?? "") },
+  { title: "REFS", cell: (entry) => oneLine(entry.refs.join(" ")), shrink: true },
+];
+
+function listCommand(io: Terminal): Command {
+  return command({
+    summary: "entries in the order of their arrival",
+    args: {
+      ref: { type: "string", valueHint: "ID", description: "only entries that name this run, actor or snapshot" },
+      kind: { type: "string", valueHint: "KIND", description: "only of this kind, as run.ended" },
+      since: { type: "string", valueHint: "WHEN", description: "10m, 2h, 7d, or a date as 2026-01-31" },
+      ...limit_arg,
+      ...data_arg,
+      ...json_arg,
+    },
+    examples: [
+      ["gantry evidence list --ref run_01j…", "one run's story"],
+      ["gantry evidence list --kind run.ended --since 1h", "what ended in the last hour"],
+    ],
+    async run(given) {
+      const limit = parseLimit(given.limit);
+      const since = given.since === undefined ? undefined : parseSince(given.since, Date.now());
+      const gantry = await connect(given.data, io);
+      const { items, more } = await take(limit, (page_limit) =>
+        gantry.evidence.pages({
+          limit: page_limit,
+          ...(given.ref === undefined ? {} : { ref: given.ref }),
+          ...(given.kind === undefined ? {} : { kind: given.kind }),
+          ...(since === undefined ? {} : { since }),
+        }),
+      );
+      if (given.json === true) io.stdout.write(`${JSON.stringify({ items, more })}\n`);
+      else printTable(items, columns, more, ["entry", "entries"], io);
+      return EXIT.completed;
+    },
+  });
+}
+
+function showCommand(io: Terminal): Command {
+  return command({
+    summary: "one entry, whole",
+    args: { id: { type: "positional", required: true, description: "an entry's id, ent_…" }, ...data_arg, ...json_arg },
+    examples: [["gantry evidence show ent_01j…", "the fact and who stands behind it"]],
+    async run(given) {
+      const entry = await (await connect(given.data, io)).evidence.get(given.id);
+      if (given.json === true) io.stdout.write(`${JSON.stringify(entry)}\n`);
+      else io.stdout.write(entryText(entry, paintFor(io.stdout, io.env)));
+      return EXIT.completed;
+    },
+  });
+}
+
+function entryText(entry: Entry, paint: Paint): string {
+  const chain = entry.actor.map(({ actor, kind }) => `${kind} ${actor}`).join(" for ");
+  const rows: [string, string][] = [
+    ["entry", entry.id],
+    ["at", instant(entry.at)],
+    ["actor", chain],
+    ["refs", entry.refs.join(" ")],
+    ["contract", entry.contract === undefined ? "" : `${entry.contract.name}@${entry.contract.version}`],
+    ["snapshot", entry.snapshot ?? ""],
+    ["decision", entry.decision === undefined ? "" : [entry.decision.verdict, ...entry.decision.codes].join(" ")],
+    ["leaf", `${entry.leaf}${entry.sealed ? "" : paint("dim", "  (not sealed yet)")}`],
+  ];
+  const shown = rows
+    .filter(([, text]) => text !== "")
+    .map(([name, text]) => `${paint("dim", name.padEnd(8))}  ${text}`);
+  return `${[paint("bold", oneLine(entry.kind)), ...shown, "", visible(JSON.stringify(entry.data, null, 2))].join("\n")}\n`;
+}

@@ -1,0 +1,161 @@
+import { join, relative } from "node:path";
+import type { Gantry, Lane, Limits, RunRequest, RunView } from "@gantry/sdk";
+import type { ArgsDef, ParsedArgs } from "citty";
+import { type Command, command, type Repeated } from "../arguments.ts";
+import { type Collected, collect } from "../collect.ts";
+import { connect, data_arg, json_arg } from "../connect.ts";
+import { execute, exitOfExecuted } from "../execute.ts";
+import { EXIT, exitOfError } from "../exit.ts";
+import { usage } from "../failure.ts";
+import { readInput } from "../input.ts";
+import { resultText, runErrorText, type Sources, summaryText } from "../render.ts";
+import { reportError } from "../report.ts";
+import type { Terminal } from "../terminal.ts";
+import { duration, type Paint, paintFor, visible } from "../text.ts";
+import { parsePairs, wholeNumber } from "../values.ts";
+
+/** Names that `--limit` takes, with their units. */
+const LIMITS = [
+  "cpu_ms",
+  "wall_ms",
+  "memory_mb",
+  "input_bytes_max",
+  "output_bytes_max",
+  "code_bytes_max",
+  "modules_max",
+  "log_bytes_max",
+] as const satisfies (keyof Limits)[];
+
+const args = {
+  file: {
+    type: "positional",
+    required: true,
+    description: "a .ts or .js file; what it imports by relative name goes with it",
+  },
+  input: { type: "string", valueHint: "JSON|@FILE|-", description: "what the code gets; default null" },
+  contract: { type: "string", valueHint: "NAME", description: "what the code may do; default scratch" },
+  lane: { type: "enum", options: ["interactive", "batch"], description: "batch yields to people who wait" },
+  isolation: { type: "enum", options: ["process"], description: "process: a jailed process of its own" },
+  limit: { type: "string", valueHint: "NAME=N ...", description: `${LIMITS.slice(0, 3).join(", ")}, … (repeatable)` },
+  var: { type: "string", valueHint: "NAME=TEXT ...", description: "a plain value in env (repeatable)" },
+  why: { type: "string", valueHint: "TEXT", description: "why it runs; becomes part of the record" },
+  async: { type: "boolean", description: "print the run's id and do not wait for its end" },
+  timeout: { type: "string", valueHint: "MS", description: "cancel the run if it has not ended by then" },
+  "on-busy": { type: "enum", options: ["reject", "delay", "downgrade"], description: "when there is no room" },
+  "idempotency-key": { type: "string", valueHint: "KEY", description: "same key and request: the same run" },
+  ...data_arg,
+  ...json_arg,
+} satisfies ArgsDef;
+
+/** `gantry run FILE` */
+export function runCommand(io: Terminal): Command {
+  return command({
+    summary: "run a file of code in a jail, and see what it did",
+    args,
+    notes: [
+      "The result goes to standard output, the log and a summary to standard error.",
+      "--input @x.json sends JSON; @x with any other ending sends the file's text as one string.",
+      "Exit codes: 0 completed, 1 threw or did not load, 2 wrong usage or input, 3 denied, 4 past a limit, " +
+        "5 no room or expired, 6 lost, 130 cancelled.",
+    ],
+    examples: [
+      ["gantry run main.ts", "run it with the input null"],
+      ["gantry run main.ts --input '{\"a\": 1}'", "with an input"],
+      ["gantry run report.ts --input @orders.csv", "with the text of a file"],
+      ["gantry run main.ts --limit cpu_ms=200 --limit memory_mb=64", "with less than it would get"],
+      ["gantry run main.ts --json | jq .termination", "for programs"],
+    ],
+    async run(given, repeated) {
+      const paint = paintFor(io.stderr, io.env);
+      const timeout_ms = given.timeout === undefined ? undefined : wholeNumber("--timeout", given.timeout);
+      const asked = requestOf(given, repeated);
+      const input = await readInput(given.input, io);
+      const collected = await collect(given.file, io.cwd);
+      const request: RunRequest = { ...asked, code: { entry: collected.entry, modules: collected.modules }, input };
+      const gantry = await connect(given.data, io);
+      const json = given.json === true;
+      const sources = sourcesOf(collected, io.cwd);
+      const options = { idempotency_key: given["idempotency-key"], timeout_ms };
+      try {
+        if (given.async === true) return await submitOnly(gantry, request, options.idempotency_key, json, io);
+        const executed = await execute(gantry, request, io, paint, options);
+        printEnded(executed.view, sources, json, io, paint);
+        if (executed.stopped === "timeout" && executed.view.termination === "cancelled") {
+          io.stderr.write(`It did not end within ${duration(timeout_ms ?? 0)} (--timeout), so it was cancelled.\n`);
+        }
+        return exitOfExecuted(executed);
+      } catch (error) {
+        // Here and not further up, because here the sources are known that a refusal may point into.
+        reportError(error, json, io, sources);
+        return exitOfError(error);
+      }
+    },
+  });
+}
+
+async function submitOnly(
+  gantry: Gantry,
+  request: RunRequest,
+  key: string | undefined,
+  json: boolean,
+  io: Terminal,
+): Promise<number> {
+  const options = key === undefined ? {} : { idempotency_key: key };
+  const view = await gantry.runs.submit({ ...request, wait_ms: 0 }, options);
+  io.stdout.write(json ? `${JSON.stringify(view)}\n` : `${view.id}\n`);
+  io.stderr.write(`${view.state}. See it: npx gantry runs show ${view.id}\n`);
+  return EXIT.completed;
+}
+
+/** The members of the request that flags give, checked. */
+function requestOf(given: ParsedArgs<typeof args>, repeated: Repeated): Omit<RunRequest, "code" | "input"> {
+  const limits = parseLimits(repeated("limit"));
+  const vars = parsePairs("--var", repeated("var"));
+  // The argument parser has held the enums against their options already.
+  const on_busy = given["on-busy"] as RunRequest["on_busy"];
+  return {
+    ...(given.contract === undefined ? {} : { contract: given.contract }),
+    ...(given.lane === undefined ? {} : { lane: given.lane as Lane }),
+    ...(given.isolation === undefined ? {} : { isolation: given.isolation as "process" }),
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    ...(Object.keys(vars).length === 0 ? {} : { vars }),
+    ...(given.why === undefined ? {} : { why: given.why }),
+    ...(on_busy === undefined ? {} : { on_busy }),
+  };
+}
+
+/** The result, if there is one, to standard output; everything about it to standard error. */
+function printEnded(view: RunView, sources: Sources, json: boolean, io: Terminal, paint: Paint): void {
+  if (json) {
+    io.stdout.write(`${JSON.stringify(view)}\n`);
+  } else if (view.termination === "completed") {
+    const text = resultText(view.result);
+    // A pipe gets the very text; a terminal must not obey what a guest wrote.
+    io.stdout.write(`${io.stdout.tty ? visible(text) : text}\n`);
+  }
+  io.stderr.write(runErrorText(view, sources, paint) + summaryText(view, paint));
+}
+
+/** The collected files, under the names that a person knows them by. */
+function sourcesOf(collected: Collected, cwd: string): Sources {
+  return {
+    display(at) {
+      return at in collected.modules ? relative(cwd, join(collected.root, at)) : at;
+    },
+    text(at) {
+      const source = collected.modules[at];
+      return typeof source === "string" ? source : undefined;
+    },
+  };
+}
+
+/** What `--limit name=number` asks for. @throws Failure exit 2 */
+export function parseLimits(pairs: readonly string[]): Partial<Limits> {
+  const limits: Partial<Limits> = {};
+  for (const [name, value] of Object.entries(parsePairs("--limit", pairs))) {
+    const known = LIMITS.find((one) => one === name);
+    if (known === undefined) throw usage(`There is no limit "${name}": there are ${LIMITS.join(", ")}.`);
+    limits[known] = wholeNumber(`--limit ${name}`, value);
+  }
+  return limits;
+}

@@ -1,0 +1,60 @@
+/** What a command may touch of the process that it runs in; a test passes its own. */
+export interface Terminal {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absolute; relative paths of arguments begin here. */
+  readonly cwd: string;
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  /** True when a person types: then the terminal itself sends Ctrl-C to every process of the command. */
+  readonly interactive: boolean;
+  /** All of standard input, UTF-8. */
+  stdin(): Promise<string>;
+  /** Calls `fn` for each SIGINT and SIGTERM until the returned function is called; nobody listening: the process ends. */
+  onInterrupt(fn: (signal: "SIGINT" | "SIGTERM") => void): () => void;
+}
+
+/** One output stream. */
+export interface Sink {
+  readonly tty: boolean;
+  /** Columns of a line; 80 where there is no terminal. */
+  readonly columns: number;
+  write(text: string): void;
+}
+
+/** The terminal of this process. A reader that leaves early (`| head`) ends the command in silence. */
+export function systemTerminal(): Terminal {
+  return {
+    env: process.env,
+    cwd: process.cwd(),
+    stdout: sinkOf(process.stdout),
+    stderr: sinkOf(process.stderr),
+    interactive: process.stdin.isTTY === true,
+    async stdin() {
+      const chunks: Buffer[] = [];
+      for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
+      return Buffer.concat(chunks).toString("utf8");
+    },
+    onInterrupt(fn) {
+      const signals = ["SIGINT", "SIGTERM"] as const;
+      for (const signal of signals) process.on(signal, fn);
+      return () => {
+        for (const signal of signals) process.off(signal, fn);
+      };
+    },
+  };
+}
+
+function sinkOf(stream: NodeJS.WriteStream): Sink {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  return {
+    tty: stream.isTTY === true,
+    get columns() {
+      // Some pseudo-terminals say 0.
+      return stream.columns || 80;
+    },
+    write: (text) => void stream.write(text),
+  };
+}

@@ -1,0 +1,96 @@
+import { GantryApiError, problemOfAnswer } from "./errors.ts";
+import { Evidence } from "./evidence.ts";
+import { Runs } from "./runs.ts";
+import { Transport } from "./transport.ts";
+import type { ContractSummary, Page } from "./types.ts";
+
+export { ANSWER_UNREADABLE, GantryApiError, GantryConnectionError, isApiError, isConnectionError } from "./errors.ts";
+export type { EntryQuery, Evidence } from "./evidence.ts";
+export type { GetOptions, LogOptions, RunQuery, Runs, SubmitOptions, WaitOptions } from "./runs.ts";
+export type * from "./types.ts";
+
+/** Which server, and as whom. */
+export interface GantryOptions {
+  /** Where the server listens, as `http://127.0.0.1:4280`. */
+  url: string;
+  /** The bearer token, `gtr_…`; only `health` works without one. */
+  token?: string | undefined;
+  /** Instead of the global `fetch`: for tests, proxies, other runtimes. */
+  fetch?: typeof globalThis.fetch;
+}
+
+/** Contracts: what code may do, decided outside the code. */
+export interface Contracts {
+  /** The active version of each contract that the tenant has. */
+  list(): Promise<ContractSummary[]>;
+  /** @throws GantryApiError `CONTRACT_UNKNOWN` */
+  get(name: string): Promise<ContractSummary>;
+}
+
+/** Does the server take runs? */
+export interface Health {
+  ready: boolean;
+  /** Why not, by the name of the check; empty when ready. */
+  causes: { name: string; detail: string }[];
+}
+
+/**
+ * The typed client of one Gantry server. It needs `fetch` and nothing else: Node 20, a browser, a Worker.
+ *
+ * @example
+ * ```ts
+ * import { Gantry, GantryApiError } from "@gantry/sdk";
+ *
+ * const gantry = new Gantry({ url: "http://127.0.0.1:4280", token: process.env.GANTRY_TOKEN });
+ * const run = await gantry.runs.submit({
+ *   code: { source: "export default async (input) => ({ sum: input.a + input.b })" },
+ *   input: { a: 1, b: 2 },
+ *   limits: { cpu_ms: 200 },
+ * });
+ * const ended = run.state === "ended" ? run : await gantry.runs.wait(run.id);
+ * console.log(ended.termination, ended.result, ended.usage, ended.evidence.entries);
+ * ```
+ */
+export class Gantry {
+  readonly runs: Runs;
+  readonly evidence: Evidence;
+  readonly contracts: Contracts;
+  readonly #transport: Transport;
+
+  /** @throws TypeError if the URL or the token cannot be used. */
+  constructor(options: GantryOptions) {
+    const transport = new Transport(options.url, options.token, options.fetch);
+    this.#transport = transport;
+    this.runs = new Runs(transport);
+    this.evidence = new Evidence(transport);
+    this.contracts = {
+      async list() {
+        const page = await transport.json<Page<ContractSummary>>({ method: "GET", path: "/v1/contracts" });
+        return page.items;
+      },
+      get: (name) => transport.json({ method: "GET", path: `/v1/contracts/${encodeURIComponent(name)}` }),
+    };
+  }
+
+  /**
+   * Whether the server takes runs. Needs no token.
+   * @throws GantryConnectionError if nobody answers; GantryApiError if something else than Gantry does.
+   */
+  async health(): Promise<Health> {
+    const { status, type, text } = await this.#transport.text({ method: "GET", path: "/readyz" });
+    // Not being ready is an answer here, though its status is 503.
+    const health = status === 200 || status === 503 ? parseHealth(text) : undefined;
+    if (health === undefined) throw new GantryApiError(problemOfAnswer(status, type, text));
+    return health;
+  }
+}
+
+function parseHealth(text: string): Health | undefined {
+  try {
+    const body = JSON.parse(text) as Partial<Health> | null;
+    return typeof body?.ready === "boolean" && Array.isArray(body.causes) ? (body as Health) : undefined;
+  } catch {
+    // Not JSON: the caller quotes the text.
+    return undefined;
+  }
+}

@@ -29,18 +29,6 @@ export function systemClock(): Clock {
   };
 }
 
-/** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
-export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
-    const cancel = clock.after(ms, resolve);
-    signal?.addEventListener("abort", () => {
-      cancel();
-      resolve();
-    });
-  });
-}
-
 /**
  * `work`, or `late()` (a value, or a throw) when it takes longer than `ms`.
  * The work itself is not stopped: whoever started it must.

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { defineErrors, type Reason } from "../kernel/errors.ts";
 import type { SnapshotId, TenantId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
@@ -63,7 +64,15 @@ export interface Policy {
    * @throws CONTRACT_UNKNOWN SNAPSHOT_STALE
    */
   open(tenant: TenantId, contract: string, snapshot?: string): Promise<PolicyView>;
+  /** Built-in contracts first, then the tenant's by name; active versions only. */
   list(tenant: TenantId): Promise<ContractSummary[]>;
+  /** @throws CONTRACT_UNKNOWN */
+  get(tenant: TenantId, name: string): Promise<ContractSummary>;
+  /**
+   * The body that the id is the hash of; also of versions that are no longer active.
+   * @throws SNAPSHOT_UNKNOWN  absent, or never the tenant's.
+   */
+  snapshot(tenant: TenantId, id: string): Promise<SnapshotBody>;
 }
 
 export interface ContractSummary {
@@ -74,6 +83,37 @@ export interface ContractSummary {
   snapshot: SnapshotId;
   contract: Contract;
 }
+
+/** A contract file of the operator's. `name` is how messages call it, `text` is YAML or JSON. */
+export interface ContractDocument {
+  name: string;
+  text: string;
+}
+
+/** The body that a snapshot's id is the SHA-256 of, as canonical JSON. */
+export interface SnapshotBody {
+  /** Extra policies of the tenant; none in this version. */
+  policies: string[];
+  /** Version of what contracts may say. */
+  schema: string;
+  contract: Contract;
+  /** Version of how it is decided. */
+  engine: string;
+}
+
+/** The ledger kinds of this room. */
+export const kinds = {
+  "contract.applied": z.strictObject({
+    name: z.string(),
+    version: z.int(),
+    /** SHA-256 of the complete contract's canonical JSON, hex. */
+    hash: z.string(),
+    extends: z.string(),
+    class: z.literal("read-only"),
+    /** The version that it replaces; null for the first. */
+    replaces: z.int().nullable(),
+  }),
+} as const;
 
 const denied = { status: 403, retry: "never", whose: "policy" } as const;
 
@@ -90,13 +130,22 @@ export const contract_errors = defineErrors("CONTRACT", {
   LIMIT: { ...denied, title: "A limit is past the contract's ceiling." },
   UNKNOWN: { status: 404, retry: "never", whose: "caller", title: "There is no such contract." },
   INVALID: { status: 422, retry: "never", whose: "caller", title: "The contract document is not valid." },
+  TOO_MANY: {
+    status: 409,
+    retry: "never",
+    whose: "caller",
+    title: "The tenant has as many contracts as it may have.",
+  },
   BUILTIN: { status: 409, retry: "never", whose: "caller", title: "Built-in contracts cannot be changed." },
 });
 export const snapshot_errors = defineErrors("SNAPSHOT", {
+  UNKNOWN: { status: 404, retry: "never", whose: "caller", title: "There is no such snapshot." },
   STALE: { status: 409, retry: "never", whose: "caller", title: "The named snapshot is not the active one." },
 });
 
 export const CONTRACT_BYTES_MAX = 256 * 1024;
 export const CONTRACTS_PER_TENANT_MAX = 1_000;
 export const CONTRACT_PROBLEMS_MAX = 50;
+/** Maps and lists inside each other. Contracts are flat; deeper nesting is a mistake or an attack. */
+export const CONTRACT_DEPTH_MAX = 8;
 export const REASONS_MAX = 16;

@@ -1,0 +1,154 @@
+import { canonicalJson } from "../kernel/canonical.ts";
+import { GantryError } from "../kernel/errors.ts";
+import { hmacHex, sha256 } from "../kernel/hash.ts";
+import type { EntryId } from "../kernel/ids.ts";
+import type { Row, Value } from "../storage/contract.ts";
+import {
+  ENTRY_ACTORS_MAX,
+  ENTRY_BYTES_MAX,
+  ENTRY_REF_CHARS_MAX,
+  ENTRY_REFS_MAX,
+  ENTRY_SUBJECTS_MAX,
+  type EntryDraft,
+  type EntryView,
+  errors,
+  type KindSchemas,
+} from "./contract.ts";
+
+/** The leaf's domain separation (RFC 6962, 2.1): an inner node starts with 0x01, so that neither passes for the other. */
+const LEAF_PREFIX = Uint8Array.of(0x00);
+const STATE_DOMAIN = "gantry.state.v1";
+const VERSION = 1;
+
+/** What is hashed and what is shown: the whole fact, as it stands in the log for ever. */
+export interface EntryBody {
+  v: typeof VERSION;
+  id: EntryId;
+  /** Milliseconds UTC, when the unit appended it. */
+  at: number;
+  /** 16 random bytes, hex: without them a leaf could be guessed from a likely body. */
+  salt: string;
+  tenant: EntryDraft["tenant"];
+  kind: EntryDraft["kind"];
+  actor: EntryDraft["actor"];
+  refs: string[];
+  snapshot?: string;
+  contract?: { name: string; version: number };
+  decision?: { verdict: "allow" | "deny" | "needs_human"; codes: string[] };
+  data: Record<string, unknown>;
+  /** `table/id` to the keyed digest of the audited row, null when the row is gone. */
+  state: Record<string, string | null>;
+}
+
+export interface BuiltEntry {
+  body: EntryBody;
+  /** RFC 8785 canonical JSON, UTF-8. */
+  bytes: Uint8Array;
+  leaf: Uint8Array;
+}
+
+/** What the ledger adds to a draft. */
+export interface Stamp {
+  id: EntryId;
+  at: number;
+  salt: Uint8Array;
+}
+
+/**
+ * Builds the body of an entry and its leaf.
+ * @param key  the state key, 32 bytes.
+ * @throws EVIDENCE_BAD_ENTRY  unknown kind, data that its schema refuses, a broken limit, or a value without canonical form.
+ */
+export function buildEntry(draft: EntryDraft, stamp: Stamp, kinds: KindSchemas, key: Uint8Array): BuiltEntry {
+  const refs = [...new Set(draft.refs ?? [])];
+  judge(draft, refs, kinds);
+  try {
+    const body: EntryBody = {
+      v: VERSION,
+      id: stamp.id,
+      at: stamp.at,
+      salt: Buffer.from(stamp.salt).toString("hex"),
+      tenant: draft.tenant,
+      kind: draft.kind,
+      actor: draft.actor.map(({ actor, kind }) => ({ actor, kind })),
+      refs,
+      ...(draft.snapshot === undefined ? {} : { snapshot: draft.snapshot }),
+      ...(draft.contract === undefined ? {} : { contract: draft.contract }),
+      ...(draft.decision === undefined ? {} : { decision: draft.decision }),
+      data: draft.data,
+      state: Object.fromEntries(
+        (draft.subjects ?? []).map(({ table, id, row }) => [
+          `${table}/${id}`,
+          row === null ? null : stateDigest(key, table, id, row),
+        ]),
+      ),
+    };
+    const bytes = Buffer.from(canonicalJson(body), "utf8");
+    if (bytes.byteLength > ENTRY_BYTES_MAX) {
+      throw bad(draft, `the body has ${bytes.byteLength} bytes, ${ENTRY_BYTES_MAX} are allowed`);
+    }
+    return { body, bytes, leaf: leafHash(bytes) };
+  } catch (cause) {
+    // Canonical JSON refuses fractions, lone surrogates and U+0000 with a TypeError.
+    if (cause instanceof TypeError) throw bad(draft, cause.message, cause);
+    throw cause;
+  }
+}
+
+function judge(draft: EntryDraft, refs: string[], kinds: KindSchemas): void {
+  const schema = Object.hasOwn(kinds, draft.kind) ? kinds[draft.kind] : undefined;
+  if (schema === undefined) throw bad(draft, "no room has registered this kind");
+  if (draft.actor.length > ENTRY_ACTORS_MAX) throw bad(draft, `more than ${ENTRY_ACTORS_MAX} actors`);
+  if (refs.length > ENTRY_REFS_MAX) throw bad(draft, `more than ${ENTRY_REFS_MAX} refs`);
+  if (refs.some((ref) => ref.length === 0 || ref.length > ENTRY_REF_CHARS_MAX)) {
+    throw bad(draft, `a ref has 1 to ${ENTRY_REF_CHARS_MAX} characters`);
+  }
+  const subjects = draft.subjects ?? [];
+  if (subjects.length > ENTRY_SUBJECTS_MAX) throw bad(draft, `more than ${ENTRY_SUBJECTS_MAX} subjects`);
+  const names = new Set(subjects.map(({ table, id }) => `${table}/${id}`));
+  if (names.size !== subjects.length) throw bad(draft, "one row is named twice");
+  try {
+    schema.parse(draft.data);
+  } catch (cause) {
+    throw bad(draft, "the data do not fit the kind's schema", cause);
+  }
+}
+
+function bad(draft: EntryDraft, problem: string, cause?: unknown): GantryError {
+  return new GantryError(errors.BAD_ENTRY, {
+    detail: `The record of this action (${draft.kind}) could not be made, so nothing was changed.`,
+    internal: { kind: draft.kind, problem },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** SHA-256(0x00 ‖ body), 32 bytes (RFC 6962, 2.1). */
+export function leafHash(body: Uint8Array): Uint8Array {
+  return sha256(LEAF_PREFIX, body);
+}
+
+/**
+ * The digest under which an audited row stands in its entry: HMAC-SHA256 over
+ * `gantry.state.v1 ‖ 0 ‖ table ‖ 0 ‖ id ‖ 0 ‖ canonical JSON of the columns`, hex; blobs as hex digits.
+ * Keyed, so that an entry says nothing about columns that can be guessed.
+ * @param row  exactly the columns of the table, as they are after the unit.
+ */
+export function stateDigest(key: Uint8Array, table: string, id: string, row: Row): string {
+  const columns = Object.fromEntries(Object.entries(row).map(([name, value]) => [name, digestible(value)]));
+  return hmacHex(key, `${STATE_DOMAIN}\0${table}\0${id}\0${canonicalJson(columns)}`);
+}
+
+function digestible(value: Value): string | number | null {
+  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+}
+
+/** @param bytes  a stored body: what `buildEntry` made. */
+export function readBody(bytes: Uint8Array): EntryBody {
+  return JSON.parse(Buffer.from(bytes).toString("utf8")) as EntryBody;
+}
+
+/** What a reader gets: the body without what only verification needs, and the leaf that the body hashes to. */
+export function viewEntry(arrival: number, bytes: Uint8Array): EntryView {
+  const { v: _v, salt: _salt, state: _state, ...shown } = readBody(bytes);
+  return { ...shown, arrival, leaf: Buffer.from(leafHash(bytes)).toString("hex"), sealed: false };
+}

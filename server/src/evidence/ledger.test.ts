@@ -1,0 +1,250 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
+import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
+import type { EntryId, TenantId } from "../kernel/ids.ts";
+import { ENTRIES_PAGE_MAX, type EntryDraft, type EntryView, FOLLOW_IDLE_MS, FOLLOWERS_MAX } from "./contract.ts";
+import { EvidenceLedger } from "./ledger.ts";
+
+const schema = z.strictObject({ n: z.int() });
+const kinds = { "note.made": schema, "note.dropped": schema };
+let ground: Ground;
+let ledger: EvidenceLedger;
+
+beforeAll(async () => {
+  ground = await openGround({ kinds });
+  ledger = ground.ledger;
+});
+afterAll(() => ground.remove());
+
+const newTenant = (): TenantId => ground.ids("ten");
+const note = (tenant: TenantId, n: number, more: Partial<EntryDraft> = {}): EntryDraft => ({
+  kind: "note.made",
+  tenant,
+  actor: [],
+  data: { n },
+  ...more,
+});
+const append = (draft: EntryDraft): Promise<EntryId> => ground.storage.write((tx) => ledger.append(tx, draft));
+const numbers = (items: EntryView[]): unknown[] => items.map((item) => item.data["n"]);
+
+describe("appending", () => {
+  it("writes the entry, its pending leaf, its refs and its subjects in the caller's unit", async () => {
+    const tenant = newTenant();
+    const row = { id: tenant, n: 1 };
+    const id = await append(note(tenant, 1, { refs: ["ref-a"], subjects: [{ table: "notes", id: tenant, row }] }));
+    const view = await ledger.get(id, tenant);
+    const pending = await ground.storage.get("SELECT leaf FROM evidence_pending WHERE arrival = ?", [view.arrival]);
+    expect(Buffer.from(pending?.["leaf"] as Uint8Array).toString("hex")).toBe(view.leaf);
+    const subject = () =>
+      ground.storage.get("SELECT arrival, gone FROM evidence_subjects WHERE subject = ?", [`notes/${tenant}`]);
+    expect(await subject()).toEqual({ arrival: view.arrival, gone: 0 });
+
+    const later = await append(note(tenant, 2, { subjects: [{ table: "notes", id: tenant, row: null }] }));
+    expect(await subject()).toEqual({ arrival: (await ledger.get(later, tenant)).arrival, gone: 1 });
+  });
+
+  it("leaves nothing behind when the unit rolls back", async () => {
+    const tenant = newTenant();
+    const broken = ground.storage.write((tx) => {
+      ledger.append(tx, note(tenant, 1, { refs: [`ref-${tenant}`] }));
+      tx.run("UPDATE evidence_entries SET at = 1 WHERE id = 'none'", [], 1);
+    });
+    await expect(broken).rejects.toMatchObject({ code: "STORAGE_CONFLICT" });
+    expect((await ledger.list({ tenant, limit: 10 })).items).toEqual([]);
+    expect(await ground.storage.all("SELECT * FROM evidence_refs WHERE ref = ?", [`ref-${tenant}`])).toEqual([]);
+  });
+
+  it("takes the unit with it when the entry is bad", async () => {
+    const tenant = newTenant();
+    const broken = ground.storage.write((tx) => {
+      ledger.append(tx, note(tenant, 1));
+      ledger.append(tx, note(tenant, 2, { data: { n: "two" } }));
+    });
+    await expect(broken).rejects.toMatchObject({ code: "EVIDENCE_BAD_ENTRY" });
+    expect((await ledger.list({ tenant, limit: 10 })).items).toEqual([]);
+  });
+
+  it("gives rising arrivals and ids to concurrent units", async () => {
+    const tenant = newTenant();
+    await Promise.all(Array.from({ length: 100 }, (_, n) => append(note(tenant, n))));
+    const { items } = await ledger.list({ tenant, limit: ENTRIES_PAGE_MAX });
+    expect(new Set(numbers(items)).size).toBe(100);
+    expect(items.map((item) => item.arrival)).toEqual(items.map((item) => item.arrival).sort((a, b) => a - b));
+    expect(new Set(items.map((item) => item.leaf)).size).toBe(100);
+  });
+});
+
+describe("reading", () => {
+  it("agrees with an array for every filter and page size", async () => {
+    const fact = fc.record({
+      tenant: fc.constantFrom("a", "b"),
+      kind: fc.constantFrom("note.made" as const, "note.dropped" as const),
+      refs: fc.uniqueArray(fc.constantFrom("x", "y", "z"), { maxLength: 3 }),
+    });
+    const query = fc.record(
+      {
+        tenant: fc.constantFrom("a", "b"),
+        kind: fc.constantFrom("note.made", "note.dropped"),
+        ref: fc.constantFrom("x", "y", "z"),
+      },
+      { requiredKeys: [] },
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fact, { maxLength: 30 }),
+        query,
+        fc.integer({ min: 1, max: 7 }),
+        async (facts, asked, limit) => {
+          // Refs and tenants of their own, so that earlier examples are not seen.
+          const ids: Record<string, TenantId> = { a: newTenant(), b: newTenant() };
+          const refOf = (name: string): string => `${name}-${ids["a"]}`;
+          const start = (await ledger.list({ limit: 1, tenant: ids["a"]! })).items.length;
+          expect(start).toBe(0);
+          await ground.storage.write((tx) => {
+            facts.forEach((each, n) => {
+              const more = { kind: each.kind, refs: each.refs.map(refOf) };
+              ledger.append(tx, note(ids[each.tenant]!, n, more));
+            });
+          });
+          const tenant = asked.tenant ?? "a";
+          const expected = facts.flatMap((each, n) =>
+            each.tenant === tenant &&
+            (asked.kind === undefined || asked.kind === each.kind) &&
+            (asked.ref === undefined || each.refs.includes(asked.ref as "x"))
+              ? [n]
+              : [],
+          );
+          const found: unknown[] = [];
+          let cursor: string | undefined;
+          do {
+            const page = await ledger.list({
+              tenant: ids[tenant]!,
+              limit,
+              ...(asked.kind === undefined ? {} : { kind: asked.kind }),
+              ...(asked.ref === undefined ? {} : { ref: refOf(asked.ref) }),
+              ...(cursor === undefined ? {} : { cursor }),
+            });
+            expect(page.items.length).toBeLessThanOrEqual(limit);
+            found.push(...numbers(page.items));
+            cursor = page.next;
+          } while (cursor !== undefined);
+          expect(found).toEqual(expected);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it("starts at a time, inclusive", async () => {
+    const tenant = newTenant();
+    await append(note(tenant, 1));
+    const { at } = (await ledger.list({ tenant, limit: 1 })).items[0]!;
+    expect((await ledger.list({ tenant, since: at, limit: 10 })).items).toHaveLength(1);
+    expect((await ledger.list({ tenant, since: at + 1, limit: 10 })).items).toHaveLength(0);
+  });
+
+  it("has a last page without a cursor, also when it is exactly full", async () => {
+    const tenant = newTenant();
+    for (const n of [1, 2]) await append(note(tenant, n));
+    expect((await ledger.list({ tenant, limit: 2 })).next).toBeUndefined();
+    expect((await ledger.list({ tenant, limit: 1 })).next).toBeDefined();
+  });
+
+  it("gives at most 200 entries a page", async () => {
+    const tenant = newTenant();
+    await ground.storage.write((tx) => {
+      for (let n = 0; n <= ENTRIES_PAGE_MAX; n++) ledger.append(tx, note(tenant, n));
+    });
+    expect((await ledger.list({ tenant, limit: ENTRIES_PAGE_MAX })).items).toHaveLength(ENTRIES_PAGE_MAX);
+    await expect(ledger.list({ tenant, limit: ENTRIES_PAGE_MAX + 1 })).rejects.toThrow("Invariant");
+  });
+
+  it("hides another tenant's entry as if it were absent", async () => {
+    const tenant = newTenant();
+    const id = await append(note(tenant, 1));
+    await expect(ledger.get(id, newTenant())).rejects.toMatchObject({ code: "EVIDENCE_UNKNOWN" });
+    await expect(ledger.get("ent_none", tenant)).rejects.toMatchObject({ code: "EVIDENCE_UNKNOWN" });
+  });
+
+  it("refuses a row whose columns no longer say what its body says", async () => {
+    const [tenant, thief] = [newTenant(), newTenant()];
+    const id = await append(note(tenant, 1));
+    await ground.storage.write((tx) => tx.run("UPDATE evidence_entries SET tenant = ? WHERE id = ?", [thief, id], 1));
+    await expect(ledger.get(id, thief)).rejects.toThrow("Invariant");
+    await ground.storage.write((tx) => tx.run("UPDATE evidence_entries SET tenant = ? WHERE id = ?", [tenant, id], 1));
+  });
+});
+
+describe("following", () => {
+  it("gives what is there, then what arrives, and resumes without loss or repeat", async () => {
+    const tenant = newTenant();
+    await append(note(tenant, 1));
+    const first = new AbortController();
+    const pages = ledger.follow({ tenant, limit: 10 }, first.signal);
+    const old = (await pages.next()).value as EntryView[];
+    expect(numbers(old)).toEqual([1]);
+    const next = pages.next();
+    await append(note(newTenant(), 99));
+    await append(note(tenant, 2));
+    expect(numbers((await next).value as EntryView[])).toEqual([2]);
+    first.abort();
+    expect((await pages.next()).done).toBe(true);
+
+    await append(note(tenant, 3));
+    const second = new AbortController();
+    const resumed = ledger.follow({ tenant, limit: 10, cursor: String(old[0]!.arrival) }, second.signal);
+    expect(numbers((await resumed.next()).value as EntryView[])).toEqual([2, 3]);
+    second.abort();
+  });
+
+  it("ends a wait when the reader leaves, and when the ledger closes", async () => {
+    const tenant = newTenant();
+    const own = new EvidenceLedger({ ...ledgerParts() });
+    const leaving = new AbortController();
+    const left = own.follow({ tenant, limit: 1 }, leaving.signal).next();
+    leaving.abort();
+    expect((await left).done).toBe(true);
+    const closed = own.follow({ tenant, limit: 1 }, new AbortController().signal).next();
+    own.close();
+    expect((await closed).done).toBe(true);
+  });
+
+  it("admits 32 followers, refuses one more, and has room again when one leaves", async () => {
+    const own = new EvidenceLedger({ ...ledgerParts() });
+    const query = { tenant: newTenant(), limit: 1 };
+    const leaving = new AbortController();
+    own.follow(query, leaving.signal);
+    for (let i = 1; i < FOLLOWERS_MAX; i++) own.follow(query, new AbortController().signal);
+    const more = () => own.follow(query, new AbortController().signal);
+    expect(more).toThrow("EVIDENCE_FOLLOWERS");
+    leaving.abort();
+    expect(more).not.toThrow();
+    own.close();
+  });
+
+  it("gives an empty page as a sign of life when nothing arrives", async () => {
+    const clock = new VirtualClock();
+    const own = new EvidenceLedger({ ...ledgerParts(), clock });
+    const page = own.follow({ tenant: newTenant(), limit: 1 }, new AbortController().signal).next();
+    await expect.poll(() => clock.pending).toBe(1);
+    clock.advance(FOLLOW_IDLE_MS);
+    expect(await page).toEqual({ done: false, value: [] });
+    expect(clock.pending).toBe(0);
+    own.close();
+  });
+});
+
+function ledgerParts() {
+  const { storage, clock, random, ids } = ground;
+  return {
+    storage,
+    clock,
+    random,
+    ids,
+    metrics: { add() {}, observe() {}, set() {} },
+    state_key: new Uint8Array(32),
+    kinds,
+  };
+}

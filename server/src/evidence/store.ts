@@ -1,0 +1,158 @@
+import { z } from "zod";
+import { assert } from "../kernel/assert.ts";
+import type { TenantId } from "../kernel/ids.ts";
+import type { Migration, Storage, Tx, Value } from "../storage/contract.ts";
+import type { BuiltEntry } from "./entry.ts";
+import { readBody } from "./entry.ts";
+
+/**
+ * Entries are only ever inserted. `arrival` rises in the order of the commits (one writer); with gaps, because a unit
+ * that is rolled back may leave one. `evidence_pending` holds the leaves that no checkpoint covers yet.
+ * The index carries `kind` and `at`, so that a filtered page never touches the bodies that it leaves out.
+ */
+export const migrations: Migration[] = [
+  {
+    id: "evidence/0001",
+    sql: `
+      CREATE TABLE evidence_entries (
+        arrival {id},
+        id {text} NOT NULL UNIQUE,
+        tenant {text} NOT NULL,
+        kind {text} NOT NULL,
+        at {int} NOT NULL,
+        body {blob} NOT NULL
+      );
+      CREATE INDEX evidence_entries_tenant ON evidence_entries (tenant, arrival, kind, at);
+      CREATE TABLE evidence_pending (
+        arrival {int} NOT NULL PRIMARY KEY,
+        leaf {blob} NOT NULL
+      );
+      CREATE TABLE evidence_refs (
+        ref {text} NOT NULL,
+        arrival {int} NOT NULL,
+        PRIMARY KEY (ref, arrival)
+      );
+      CREATE TABLE evidence_subjects (
+        subject {text} NOT NULL PRIMARY KEY,
+        arrival {int} NOT NULL,
+        gone {int} NOT NULL
+      );
+    `,
+    tables: {
+      evidence_entries: "operational",
+      evidence_pending: "operational",
+      evidence_refs: "derived",
+      evidence_subjects: "derived",
+    },
+  },
+];
+
+/**
+ * Buffers the rows of one entry. The statements are blind: `arrival` is given by the engine, so every further row
+ * looks it up by the entry's id, and the unit still crosses to the writer as one message.
+ */
+export function insertEntry(tx: Tx, { body, bytes, leaf }: BuiltEntry): void {
+  tx.run(
+    "INSERT INTO evidence_entries (id, tenant, kind, at, body) VALUES (?, ?, ?, ?, ?)",
+    [body.id, body.tenant, body.kind, body.at, bytes],
+    1,
+  );
+  tx.run(
+    "INSERT INTO evidence_pending (arrival, leaf) SELECT arrival, ? FROM evidence_entries WHERE id = ?",
+    [leaf, body.id],
+    1,
+  );
+  for (const ref of body.refs) {
+    tx.run(
+      "INSERT INTO evidence_refs (ref, arrival) SELECT ?, arrival FROM evidence_entries WHERE id = ?",
+      [ref, body.id],
+      1,
+    );
+  }
+  for (const [subject, digest] of Object.entries(body.state)) {
+    tx.run(
+      `INSERT INTO evidence_subjects (subject, arrival, gone) SELECT ?, arrival, ? FROM evidence_entries WHERE id = ?
+       ON CONFLICT (subject) DO UPDATE SET arrival = excluded.arrival, gone = excluded.gone`,
+      [subject, digest === null ? 1 : 0, body.id],
+      1,
+    );
+  }
+}
+
+export interface StoredEntry {
+  arrival: number;
+  bytes: Uint8Array;
+}
+
+const entryRow = z.object({
+  arrival: z.int(),
+  id: z.string(),
+  tenant: z.string(),
+  kind: z.string(),
+  body: z.instanceof(Uint8Array),
+});
+
+function stored(row: unknown): StoredEntry {
+  const { arrival, id, tenant, kind, body: bytes } = entryRow.parse(row);
+  const body = readBody(bytes);
+  // The columns only select; the body is what is sealed. A row where they differ was edited.
+  assert(
+    body.id === id && body.tenant === tenant && body.kind === kind,
+    `the columns of entry ${id} say what its body says`,
+  );
+  return { arrival, bytes };
+}
+
+export interface EntryFilter {
+  tenant: TenantId | undefined;
+  ref: string | undefined;
+  kind: string | undefined;
+  since: number | undefined;
+  /** Exclusive. */
+  after: number;
+  rows: number;
+}
+
+/**
+ * The next entries in the order of arrival. Reads through `scan`, away from the event loop: a rare kind may make the
+ * engine walk a long index.
+ * @param filter.rows  at most one page of a scan.
+ */
+export async function selectEntries(storage: Storage, filter: EntryFilter): Promise<StoredEntry[]> {
+  const where = ["e.arrival > ?"];
+  const params: Value[] = [filter.after];
+  const narrow = (condition: string, value: Value | undefined): void => {
+    if (value === undefined) return;
+    where.push(condition);
+    params.push(value);
+  };
+  narrow("r.ref = ?", filter.ref);
+  // The rows of a ref are narrowed by its own arrivals, or the engine would start at the first one.
+  narrow("r.arrival > ?", filter.ref === undefined ? undefined : filter.after);
+  narrow("e.tenant = ?", filter.tenant);
+  narrow("e.kind = ?", filter.kind);
+  narrow("e.at >= ?", filter.since);
+  const from =
+    filter.ref === undefined
+      ? "evidence_entries e"
+      : "evidence_refs r JOIN evidence_entries e ON e.arrival = r.arrival";
+  const sql = `SELECT e.arrival, e.id, e.tenant, e.kind, e.body FROM ${from}
+     WHERE ${where.join(" AND ")} ORDER BY e.arrival LIMIT ?`;
+  const found: StoredEntry[] = [];
+  for await (const page of storage.scan(sql, [...params, filter.rows])) found.push(...page.map(stored));
+  return found;
+}
+
+export async function selectEntry(storage: Storage, id: string, tenant: TenantId): Promise<StoredEntry | undefined> {
+  const row = await storage.get(
+    "SELECT arrival, id, tenant, kind, body FROM evidence_entries WHERE id = ? AND tenant = ?",
+    [id, tenant],
+  );
+  return row === undefined ? undefined : stored(row);
+}
+
+/** The highest arrival, 0 when the ledger is empty. */
+export async function selectNewest(storage: Storage): Promise<number> {
+  const row = await storage.get("SELECT arrival FROM evidence_entries ORDER BY arrival DESC LIMIT 1", []);
+  return row === undefined ? 0 : z.int().parse(row["arrival"]);
+}

@@ -1,0 +1,119 @@
+import { assert } from "../kernel/assert.ts";
+import type { ActorId, TenantId } from "../kernel/ids.ts";
+import type { PrivateFiles, Storage, Tx } from "../storage/contract.ts";
+import { type MintedToken, OWNER_TOKEN_LIFE_MS, SCOPES } from "./contract.ts";
+import { type RecordParts, recordActor, recordTenant, recordToken } from "./records.ts";
+import { revokeTree } from "./revocation.ts";
+import {
+  selectActorBySubject,
+  selectOwnerTokens,
+  selectTenantBySlug,
+  selectTokenByHash,
+  type TokenRow,
+} from "./store.ts";
+import { isToken, tokenHash } from "./token.ts";
+
+const TENANT_SLUG = "default";
+const OWNER_SUBJECT = "owner";
+const AGENT_SUBJECT = "local";
+/** In the data directory, 0600: whoever may read the directory is the owner. */
+export const OWNER_TOKEN_FILE = "owner.token";
+
+export interface BootstrapParts extends RecordParts {
+  storage: Storage;
+  files: PrivateFiles;
+}
+
+export interface Bootstrapped {
+  tenant: TenantId;
+  owner: ActorId;
+  agent: ActorId;
+  /** True when this start wrote a new `owner.token`. */
+  minted: boolean;
+}
+
+/**
+ * Makes sure that tenant `default`, its human `owner`, its agent `local`, and a working token in `owner.token` exist.
+ * Call at each start. A second call changes nothing. If the file is missing or holds no live owner token, all earlier
+ * owner tokens are revoked with what was minted below them (a lost file may be a stolen one), and a new one is minted.
+ * The file is written after the commits: a crash on the way leaves it without a live token, so that the next start
+ * does all of it again.
+ */
+export async function bootstrap(parts: BootstrapParts): Promise<Bootstrapped> {
+  const { files, storage } = parts;
+  const kept = await files.read(OWNER_TOKEN_FILE);
+  const text = kept === undefined ? "" : Buffer.from(kept).toString("utf8").trim();
+  const hash = isToken(text) ? tokenHash(text) : undefined;
+  const { works, ...owned } = await storage.write(async (tx) => {
+    const found = (await findOwner(tx)) ?? createOwner(parts, tx);
+    const row = hash === undefined ? undefined : await selectTokenByHash(tx, hash);
+    return { ...found, works: row !== undefined && isLive(row, found.owner, parts.clock.now()) };
+  });
+  if (works) return { ...owned, minted: false };
+  const by = [{ actor: owned.owner, kind: "human" as const }];
+  for (const id of await selectOwnerTokens(storage, owned.tenant)) {
+    await revokeTree(parts, id, "replaced", by, async () => {});
+  }
+  const token = await storage.write((tx) => mintOwnerToken(parts, tx, owned));
+  const content = `${token.secret}\n`;
+  await (kept === undefined ? files.create(OWNER_TOKEN_FILE, content) : files.replace(OWNER_TOKEN_FILE, content));
+  return { ...owned, minted: true };
+}
+
+type Owned = Omit<Bootstrapped, "minted">;
+
+async function findOwner(tx: Tx): Promise<Owned | undefined> {
+  const tenant = await selectTenantBySlug(tx, TENANT_SLUG);
+  if (tenant === undefined) return undefined;
+  const owner = await selectActorBySubject(tx, tenant.id, "human", OWNER_SUBJECT);
+  const agent = await selectActorBySubject(tx, tenant.id, "agent", AGENT_SUBJECT);
+  assert(owner !== undefined && agent !== undefined, "the default tenant was committed with its owner and its agent");
+  return { tenant: tenant.id, owner: owner.id, agent: agent.id };
+}
+
+function createOwner(parts: BootstrapParts, tx: Tx): Owned {
+  const tenant = parts.ids("ten");
+  const owner = parts.ids("act");
+  const agent = parts.ids("act");
+  // Whoever starts Gantry on the data directory is its owner, so the owner is who did all this.
+  const by = [{ actor: owner, kind: "human" as const }];
+  recordTenant(parts, tx, { id: tenant, slug: TENANT_SLUG }, by);
+  const common = { tenant, parent: null, ceiling: null };
+  recordActor(
+    parts,
+    tx,
+    { ...common, id: owner, kind: "human", name: OWNER_SUBJECT, subject: OWNER_SUBJECT, owner: null },
+    by,
+  );
+  recordActor(
+    parts,
+    tx,
+    { ...common, id: agent, kind: "agent", name: AGENT_SUBJECT, subject: AGENT_SUBJECT, owner },
+    by,
+  );
+  return { tenant, owner, agent };
+}
+
+function isLive(row: TokenRow, owner: ActorId, now: number): boolean {
+  return row.origin === "owner" && row.actor_id === owner && row.revoked_at === null && row.expires_at > now;
+}
+
+function mintOwnerToken(parts: BootstrapParts, tx: Tx, { tenant, owner }: Owned): MintedToken {
+  const id = parts.ids("tok");
+  return recordToken(
+    parts,
+    tx,
+    {
+      id,
+      tenant,
+      actor: owner,
+      kind: "human",
+      origin: "owner",
+      scopes: [...SCOPES],
+      parent: null,
+      chain: [{ actor: owner, kind: "human", via: "token", ref: id }],
+      expires_at: parts.clock.now() + OWNER_TOKEN_LIFE_MS,
+    },
+    [{ actor: owner, kind: "human" }],
+  );
+}

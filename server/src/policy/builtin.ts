@@ -1,0 +1,31 @@
+import { LIMIT_NAMES, type LimitTable, RUN_LIMITS } from "../kernel/limits.ts";
+import type { Contract } from "./contract.ts";
+
+/** What a run gets that names no contract. */
+export const DEFAULT_CONTRACT = "scratch";
+/** Built-in contracts are versioned with the product: any change of one makes another snapshot id. */
+export const BUILTIN_VERSION = 1;
+
+/** The hard ceilings of every limit. */
+export function ceilings(): LimitTable {
+  return Object.fromEntries(LIMIT_NAMES.map((name) => [name, RUN_LIMITS[name].max])) as LimitTable;
+}
+
+/**
+ * The contracts that exist without being applied, by name. `scratch`: no network, no mutation, so that nothing but
+ * the limits is left to decide.
+ */
+export function builtinContracts(): ReadonlyMap<string, Contract> {
+  const scratch: Contract = {
+    kind: "Contract",
+    name: DEFAULT_CONTRACT,
+    extends: null,
+    class: "read-only",
+    isolation: "process",
+    isolation_floor: "process",
+    jail: "optional",
+    idempotent: true,
+    limits: ceilings(),
+  };
+  return new Map([[scratch.name, scratch]]);
+}

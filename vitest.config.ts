@@ -19,7 +19,8 @@ export default defineConfig({
     globalSetup: ["tests/fixtures/build_once.ts"],
     maxWorkers: 2,
     projects: [
-      project("unit", ["{server,sdk,cli,isolate}/src/**/*.test.ts", "tests/tidy/*.test.ts"], 20_000),
+      project("tidy", ["tests/tidy/*.test.ts"], 60_000),
+      project("unit", ["{server,sdk,cli,isolate}/src/**/*.test.ts"], 20_000),
       project("contract", ["tests/contract/**/*.test.ts"], 60_000),
       project("escape", ["tests/escape/**/*.test.ts"], 60_000),
       project("crash", ["tests/crash/**/*.test.ts"], 120_000, false),

@@ -1,4 +1,4 @@
-// Bundles our own code into dist/; dependencies stay in node_modules. Takes well under a second.
+// Bundles our own code and what it needs of others into dist/. Takes about a second.
 // It overwrites in place and shares no chunks, so that a test run never misses a file while another one builds.
 import { existsSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
@@ -25,7 +25,9 @@ await build({
   platform: "node",
   target: "node20",
   format: "esm",
-  packages: "external",
+  // What has a binary, a worker or a CommonJS heart of its own stays a package. All else is bundled: two versions of
+  // one dependency in the tree must not get mixed up, and a command that loads one file starts sooner.
+  external: ["@photostructure/sqlite", "esbuild", "pino", "prom-client", "workerd", "yaml"],
   // Ours are source in this repository, not packages that an installation has.
   alias: { "@gantry/sdk": "./sdk/src/client.ts" },
   sourcemap: "linked",

@@ -1,0 +1,157 @@
+// Which file may import which: the floors of ARCHITECTURE.md, as rules. `npm run check:boundaries` runs them over this
+// repository, and tests/tidy/boundaries.test.ts over small trees that break one rule each.
+
+// From the ground up. A room may import the contracts of the rooms before its own line, and nothing of the others.
+// `evidence` stands below `identity` although they share a floor: tokens are recorded, entries know no tokens.
+const floors = [
+  ["kernel"],
+  ["storage"],
+  ["evidence"],
+  ["identity"],
+  ["policy"],
+  ["egress", "gates"],
+  ["execution"],
+  ["intent"],
+  ["apps", "artifacts", "flags", "workflows", "changes"],
+  ["http"],
+];
+
+const TESTS = "^tests/|\\.test\\.ts$|^cli/src/testing\\.ts$";
+const OURS = "^(server|evaluator|isolate|sdk|cli|dashboard|scripts|bench|examples|tests)/(?!node_modules/)";
+/** Rooms may be handed any of these through a port; to hold one, a file stands where rule 3 of ARCHITECTURE.md says. */
+const DRIVERS =
+  "^(node:)?(fs|fs/promises|child_process|cluster|dgram|dns|dns/promises|http2|https|inspector|net|sqlite|tls|worker_threads)$" +
+  "|node_modules/(@photostructure/sqlite|pg|workerd|esbuild|@hono/node-server)/";
+const DRIVER_PLACES = "^server/src/((storage|execution|egress|artifacts)/adapters/|http/|[^/]+\\.ts$)";
+
+/** One rule for each floor: what stands beside or above it is out of its reach. */
+const upwards = floors.flatMap((rooms, floor) =>
+  rooms.map((room) => ({
+    name: `${room}-looks-up`,
+    comment: "A room knows nothing of the rooms beside and above it. Declare a port in its contract.ts instead.",
+    severity: "error",
+    from: { path: `^server/src/${room}/`, pathNot: TESTS },
+    to: {
+      path: `^server/src/(${
+        floors
+          .slice(floor)
+          .flat()
+          .filter((other) => other !== room)
+          .join("|") || "-"
+      })/`,
+    },
+  })),
+);
+
+module.exports = {
+  floors,
+  forbidden: [
+    ...upwards,
+    {
+      name: "contract-only",
+      comment: "Between rooms, only contract.ts is imported. The kernel has no inside.",
+      severity: "error",
+      from: { path: "^server/src/([^/]+)/", pathNot: TESTS },
+      to: { path: "^server/src/[^/]+/", pathNot: "^server/src/($1|kernel)/|^server/src/[^/]+/contract\\.ts$" },
+    },
+    {
+      name: "below-main",
+      comment: "main.ts and the files beside it compose the rooms; no room imports them.",
+      severity: "error",
+      from: { path: "^server/src/[^/]+/", pathNot: TESTS },
+      to: { path: "^server/src/[^/]+\\.ts$" },
+    },
+    {
+      name: "kernel-alone",
+      comment: "The kernel imports nothing of ours.",
+      severity: "error",
+      from: { path: "^server/src/kernel/", pathNot: TESTS },
+      to: { path: OURS, pathNot: "^server/src/kernel/" },
+    },
+    {
+      name: "drivers-in-adapters",
+      comment: "Files, sockets, processes, threads and drivers: only in adapters/, http/ and beside main.ts.",
+      severity: "error",
+      from: { path: "^server/src/", pathNot: `${TESTS}|${DRIVER_PLACES}` },
+      to: { path: DRIVERS },
+    },
+    {
+      name: "http-in-adapters",
+      comment: "As drivers-in-adapters; execution/ may name the types of node:http, which its adapters speak in.",
+      severity: "error",
+      from: { path: "^server/src/", pathNot: `${TESTS}|${DRIVER_PLACES}|^server/src/execution/` },
+      to: { path: "^(node:)?http$" },
+    },
+    {
+      name: "http-types-in-execution",
+      comment: "execution/ outside adapters/ may import types of node:http, never its values.",
+      severity: "error",
+      from: { path: "^server/src/execution/", pathNot: `${TESTS}|${DRIVER_PLACES}` },
+      to: { path: "^(node:)?http$", dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "server-alone",
+      comment: "The server imports only its own rooms and the protocol that it speaks with its isolates.",
+      severity: "error",
+      from: { path: "^server/src/", pathNot: TESTS },
+      to: { path: OURS, pathNot: "^server/src/|^isolate/src/protocol\\.ts$|^evaluator/src/" },
+    },
+    {
+      name: "isolate-alone",
+      comment: "What runs inside workerd is ours alone; of the sdk it may name types.",
+      severity: "error",
+      from: { path: "^isolate/", pathNot: TESTS },
+      to: { path: OURS, pathNot: "^isolate/|^sdk/src/" },
+    },
+    {
+      name: "isolate-sdk-types",
+      comment: "An isolate may name types of the sdk, never import its values.",
+      severity: "error",
+      from: { path: "^isolate/", pathNot: TESTS },
+      to: { path: "^sdk/src/", dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "cli-through-sdk",
+      comment: "The command line knows the control plane only as @gantry/sdk offers it.",
+      severity: "error",
+      from: { path: "^cli/", pathNot: TESTS },
+      to: { path: OURS, pathNot: "^cli/|^sdk/src/client\\.ts$" },
+    },
+    {
+      name: "sdk-alone",
+      comment: "The sdk is what others install: it imports nothing of ours.",
+      severity: "error",
+      from: { path: "^sdk/", pathNot: TESTS },
+      to: { path: OURS, pathNot: "^sdk/" },
+    },
+    {
+      name: "tests-are-leaves",
+      comment: "Nothing outside the tests imports a test or a fixture.",
+      severity: "error",
+      from: { pathNot: TESTS },
+      to: { path: TESTS },
+    },
+    {
+      name: "no-cycles",
+      comment: "A cycle of imports has no lower floor.",
+      severity: "error",
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: "resolved",
+      comment: "An import that this tool cannot follow is an import that it cannot judge.",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true, pathNot: "^(cloudflare|gantry):|\\.txt$" },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    // Guest programs are data to the tests: what they import exists only inside workerd.
+    exclude: { path: "^(dist|\\.tsc)/|^tests/fixtures/guests/[^/]+\\.js$" },
+    // Type-only imports count as imports: a type ties rooms together as well.
+    tsPreCompilationDeps: "specify",
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "types", "node", "default"] },
+  },
+};

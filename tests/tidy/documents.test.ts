@@ -1,0 +1,65 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { contracts, errorKinds } from "../../scripts/contracts.ts";
+import { ROOT, read, type Source, sources } from "./source.ts";
+
+/** Paths that a document links to, relative to the repository. */
+function links({ path, text }: Source): string[] {
+  return [...text.matchAll(/\]\(([^)#\s]+)(#[^)]*)?\)/g)]
+    .map((match) => match[1] ?? "")
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => join(dirname(path), target));
+}
+
+const documents = sources(/\.md$/, /^examples\/[^/]+\//);
+
+describe("documents", () => {
+  it.each(["docs_errors", "docs_limits"])("what %s writes is what stands there", (script) => {
+    const args = ["--import", "tsx", `scripts/${script}.ts`, "--check"];
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+  });
+
+  it("name every error code, and no other", async () => {
+    const codes = (await contracts()).flatMap(errorKinds).map(({ code }) => code);
+    const named = [...read("docs/errors.md").matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1]);
+    expect(named.sort()).toEqual(codes.sort());
+    expect(new Set(codes).size).toBe(codes.length);
+    expect(codes.length).toBeGreaterThan(60);
+  });
+
+  it("link only to what is there", () => {
+    const broken = documents.flatMap((document) =>
+      links(document)
+        .filter((target) => !existsSync(ROOT + target))
+        .map((target) => `${document.path} -> ${target}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it("name only commands that there are", () => {
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+    const unknown = documents.flatMap(({ path, text }) =>
+      [...text.matchAll(/npm run ([\w:-]+)/g)]
+        .map((match) => match[1] ?? "")
+        .filter((name) => !(name in scripts))
+        .map((name) => `${path}: npm run ${name}`),
+    );
+    expect(unknown).toEqual([]);
+  });
+
+  it("of decisions are numbered without a gap, and say context, decision and consequences", () => {
+    const decisions = sources(/^docs\/decisions\/.*\.md$/);
+    const numbers = decisions.map(({ path }) => Number(/(\d{4})-[a-z0-9-]+\.md$/.exec(path)?.[1]));
+    expect(numbers).toEqual(decisions.map((_, index) => index + 1));
+    for (const { path, text } of decisions) {
+      expect(
+        [...text.matchAll(/^## (.*)$/gm)].map((match) => match[1]),
+        path,
+      ).toEqual(["Context", "Decision", "Consequences"]);
+    }
+  });
+});

@@ -14,7 +14,8 @@ export interface Reader {
 /** A unit under construction. Reads see its own writes. */
 export interface Tx extends Reader {
   /**
-   * Buffers a statement; it runs at the next read or at the end of the unit.
+   * Buffers a statement; it runs at the next read or at the end of the unit. Parameters are copied now.
+   * One INSERT, UPDATE, DELETE, SELECT or WITH, without a semicolon: anything else is `STORAGE_STATEMENT`.
    * @param expect  rows that it must change; another count rolls the unit back with `STORAGE_CONFLICT`.
    */
   run(sql: string, params: Value[], expect?: number): void;
@@ -45,7 +46,10 @@ export interface Storage extends Reader {
 export interface Migration {
   /** `<room>/<number>`, e.g. `evidence/0001`. */
   id: string;
-  /** One or more statements in the SQL subset, with the DDL tokens `{int} {id} {blob} {text}`. */
+  /**
+   * One or more statements in the SQL subset, with the DDL tokens `{int} {blob} {text}`, and `{id}` for a column that
+   * numbers its rows by itself, never twice: `arrival {id} PRIMARY KEY`. Tables become STRICT where the engine knows it.
+   */
   sql: string;
   /** What the tables of this migration are: audited rows have digests in the ledger, derived ones can be rebuilt from it. */
   tables: Record<string, "audited" | "derived" | "operational">;

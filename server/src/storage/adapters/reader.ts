@@ -1,0 +1,95 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { assert } from "../../kernel/assert.ts";
+import { type Row, SCAN_PAGE_ROWS } from "../contract.ts";
+import { type Driver, openDriver } from "./driver.ts";
+import type { FromReader, ThreadStart, ToReader } from "./messages.ts";
+import { configureReader } from "./settings.ts";
+import { judge } from "./sqlite_errors.ts";
+
+const BUSY_MS = 1_000;
+
+/** A connection that holds one state, and the scan that runs on it. */
+interface View {
+  db: Driver;
+  scan?: Generator<Row[], void, undefined>;
+}
+
+/** The reader thread: long reads that must not stall the event loop. Each state is a connection of its own. */
+async function main(): Promise<void> {
+  const port = parentPort;
+  assert(port !== null, "the reader runs as a thread");
+  const post = (message: FromReader): void => port.postMessage(message);
+  const { path } = workerData as ThreadStart;
+  const views = new Map<number, View>();
+  const idle: Driver[] = [];
+
+  const open = async (): Promise<Driver> => {
+    const db = await openDriver(path, { read_only: false, busy_ms: BUSY_MS });
+    configureReader(db);
+    return db;
+  };
+  const begin = async (id: number): Promise<void> => {
+    const db = idle.pop() ?? (await open());
+    views.set(id, { db });
+    db.exec("BEGIN");
+    // BEGIN alone fixes nothing: the first read does (https://www.sqlite.org/isolation.html).
+    db.all("SELECT COUNT(*) AS n FROM schema_migrations", [], 1);
+  };
+  const end = (id: number): void => {
+    const view = views.get(id);
+    if (view === undefined) return;
+    views.delete(id);
+    view.scan?.return();
+    view.db.exec("ROLLBACK");
+    idle.push(view.db);
+  };
+  const read = (message: Extract<ToReader, { type: "query" | "scan" | "page" }>): { rows: Row[]; done: boolean } => {
+    const view = views.get(message.id);
+    assert(view !== undefined, "a state is read between its begin and its end");
+    if (message.type === "query") {
+      const { sql, params, rows } = message.query;
+      return { rows: view.db.all(sql, params, rows), done: true };
+    }
+    if (message.type === "scan") view.scan = view.db.pages(message.sql, message.params, SCAN_PAGE_ROWS);
+    const page = view.scan?.next();
+    return page === undefined || page.done ? { rows: [], done: true } : { rows: page.value, done: false };
+  };
+
+  const handle = async (message: ToReader): Promise<void> => {
+    if (message.type === "close") {
+      for (const id of [...views.keys()]) end(id);
+      for (const db of idle) db.close();
+      post({ type: "closed" });
+      port.close();
+      return;
+    }
+    if (message.type === "end") return end(message.id);
+    try {
+      if (message.type === "begin") {
+        await begin(message.id);
+        post({ type: "answer", id: message.id, rows: [], done: true });
+      } else {
+        post({ type: "answer", id: message.id, ...read(message) });
+      }
+    } catch (error) {
+      const verdict = judge(error);
+      if (verdict.scope === "fatal") post({ type: "fatal", error: verdict.error });
+      else post({ type: "answer", id: message.id, rows: [], done: true, error: verdict.error });
+    }
+  };
+
+  try {
+    idle.push(await open());
+  } catch (error) {
+    post({ type: "refused", error: judge(error).error });
+    return;
+  }
+  // One at a time, in order: opening a connection is asynchronous.
+  let tail = Promise.resolve();
+  port.on("message", (message: ToReader) => {
+    tail = tail.then(() => handle(message));
+  });
+  post({ type: "ready" });
+}
+
+await main();

@@ -1,0 +1,174 @@
+import { mkdir } from "node:fs/promises";
+import type { Clock } from "../../kernel/clock.ts";
+import { GantryError } from "../../kernel/errors.ts";
+import type { Logger } from "../../kernel/log.ts";
+import type { Random } from "../../kernel/random.ts";
+import type { Metrics } from "../../kernel/telemetry.ts";
+import {
+  type Blobs,
+  errors,
+  type Migration,
+  type Reader,
+  ROWS_MAX,
+  type Row,
+  type Storage,
+  type Value,
+} from "../contract.ts";
+import { StoredLocks } from "../locks.ts";
+import { checkedValues, Statements } from "../sql.ts";
+import { migrations as own_migrations } from "../store.ts";
+import { StoredTimers } from "../timers.ts";
+import type { Rows } from "../unit.ts";
+import { openBlobs } from "./blobs.ts";
+import { type Driver, openDriver } from "./driver.ts";
+import { takeNodeLock } from "./node_lock.ts";
+import { configureReader } from "./settings.ts";
+import { fromWire, judge } from "./sqlite_errors.ts";
+import { SqliteReader } from "./sqlite_reader.ts";
+import { migrateSqlite } from "./sqlite_start.ts";
+import { SqliteWriter } from "./sqlite_writer.ts";
+
+export interface SqliteOptions {
+  /** The data directory; made with mode 0700. Holds `gantry.db`, `lock.db`, `blobs/` and copies `before-*.db`. */
+  directory: string;
+  /** Of all rooms, lower floors first. The room's own come before them. */
+  migrations: readonly Migration[];
+  clock: Clock;
+  random: Random;
+  metrics: Metrics;
+  logger: Logger;
+  /**
+   * The disk failed, so that its state is unknown: end the process, a restart recovers or refuses.
+   * Default: exit with code 70 (EX_SOFTWARE of sysexits.h).
+   */
+  fatal?: (error: unknown) => void;
+}
+
+const EXIT_SOFTWARE = 70;
+/** A point read waits for a checkpoint of the writer at most this long. */
+const READ_BUSY_MS = 1_000;
+
+/**
+ * Opens the embedded store: one database file, a writer thread, a reader thread, a connection for point reads.
+ * @throws STORAGE_LOCKED STORAGE_MIGRATION_CHANGED STORAGE_SCHEMA_NEWER STORAGE_SETTINGS STORAGE_FULL
+ */
+export async function openSqlite(o: SqliteOptions): Promise<Storage> {
+  await mkdir(o.directory, { recursive: true, mode: 0o700 });
+  const lock = await takeNodeLock(o.directory);
+  const undo: (() => Promise<void> | void)[] = [() => lock.release()];
+  try {
+    const path = `${o.directory}/gantry.db`;
+    await migrateSqlite(o.directory, path, [...own_migrations, ...o.migrations], o.clock.now());
+    const fatal = (error: unknown): void => {
+      const internal = error instanceof GantryError ? error.parts.internal : undefined;
+      o.logger.error({ error: String(error), internal }, "the store failed and the process must end");
+      (o.fatal ?? (() => process.exit(EXIT_SOFTWARE)))(error);
+    };
+    const statements = new Statements("sqlite");
+    const blobs = await openBlobs(`${o.directory}/blobs`, o.random, fatal);
+    const writer = await SqliteWriter.open({ path, statements, clock: o.clock, metrics: o.metrics, fatal });
+    undo.unshift(() => writer.close());
+    const reader = await SqliteReader.open(path, statements, fatal);
+    undo.unshift(() => reader.close());
+    const db = await openDriver(path, { read_only: false, busy_ms: READ_BUSY_MS });
+    undo.unshift(() => db.close());
+    configureReader(db);
+    return new SqliteStorage({ writer, reader, points: pointReads(db, statements, fatal), db, blobs, lock, ...o });
+  } catch (error) {
+    for (const step of undo) await step();
+    throw error;
+  }
+}
+
+interface Parts {
+  writer: SqliteWriter;
+  reader: SqliteReader;
+  points: Reader;
+  db: Driver;
+  blobs: Blobs;
+  lock: { release(): void };
+  clock: Clock;
+  random: Random;
+  metrics: Metrics;
+  logger: Logger;
+}
+
+class SqliteStorage implements Storage {
+  readonly timers: StoredTimers;
+  readonly locks: StoredLocks;
+  readonly blobs: Blobs;
+  readonly #parts: Parts;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.blobs = parts.blobs;
+    this.locks = new StoredLocks(this, parts.clock);
+    this.timers = new StoredTimers({ ...parts, storage: this });
+  }
+
+  write: Storage["write"] = (unit, o) =>
+    this.#parts.writer.write(unit, o?.deadline_ms, (tx) => this.timers.committed(tx));
+
+  async get(sql: string, params: Value[]): Promise<Row | undefined> {
+    this.#demandOpen();
+    return this.#parts.points.get(sql, params);
+  }
+
+  async all(sql: string, params: Value[]): Promise<Row[]> {
+    this.#demandOpen();
+    return this.#parts.points.all(sql, params);
+  }
+
+  scan(sql: string, params: Value[]): AsyncIterable<Row[]> {
+    return this.#parts.reader.scan(sql, params);
+  }
+
+  snapshot<T>(read: (reader: Reader) => Promise<T>): Promise<T> {
+    return this.#parts.reader.snapshot(read);
+  }
+
+  unwritable(): "STORAGE_FULL" | undefined {
+    return this.#parts.writer.full ? "STORAGE_FULL" : undefined;
+  }
+
+  /** Units under way end first; the writer goes last, and its closing empties the WAL. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { writer, reader, db, lock } = this.#parts;
+    const drained = writer.drain();
+    await this.timers.stop();
+    await drained;
+    await reader.close();
+    db.close();
+    await writer.close();
+    lock.release();
+  }
+
+  #demandOpen(): void {
+    if (this.#closing !== undefined) throw new GantryError(errors.CLOSED, { detail: "The store is closed." });
+  }
+}
+
+/** Reads on the main thread: a point read is faster than a message to another thread and back (15 µs p50). */
+function pointReads(db: Driver, statements: Statements, fatal: (error: unknown) => void): Reader {
+  const query = async (sql: string, params: Value[], rows: Rows): Promise<Row[]> => {
+    const values = checkedValues(params);
+    const { text } = statements.check(sql, values.length);
+    try {
+      return db.all(text, values, rows);
+    } catch (error) {
+      const verdict = judge(error, text);
+      if (verdict.scope === "fatal") fatal(error);
+      throw fromWire(verdict.error);
+    }
+  };
+  return {
+    all: (sql, params) => query(sql, params, ROWS_MAX),
+    get: async (sql, params) => (await query(sql, params, "first"))[0],
+  };
+}

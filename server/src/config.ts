@@ -1,0 +1,128 @@
+import { readFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import { dirname, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { parse } from "yaml";
+import { z } from "zod";
+
+/** What the process was started with: options win over the config file, which wins over these defaults. */
+export interface Config {
+  /** Absolute. */
+  data: string;
+  host: string;
+  port: number;
+  /** Primed runners kept ready. */
+  warm_runners: number;
+  /** Runners that boot at the same time. */
+  concurrent_boots: number;
+  /** Runs that hold a slot at the same time. */
+  slots: number;
+  /** Sum of the memory classes of all runs that hold a slot. */
+  slots_memory_mb: number;
+  /** The uid that guests run under when Gantry is root. */
+  runner_uid: number;
+  insecure_no_jail: boolean;
+  /** Absolute paths of contract documents for tenant `default`. */
+  contracts: string[];
+  /** How long a stop waits for running runs. */
+  drain_ms: number;
+  log_level: "debug" | "info" | "warn" | "error";
+  /** Where to write one JSON line when the server is ready. */
+  ready_fd: number | undefined;
+}
+
+export class UsageError extends Error {}
+
+const cores = availableParallelism();
+const MB = 1024 * 1024;
+
+const file = z.strictObject({
+  data: z.string().optional(),
+  host: z.string().optional(),
+  port: z.int().min(0).max(65_535).optional(),
+  store: z.literal("sqlite").optional(),
+  warm_runners: z.int().min(0).max(64).optional(),
+  concurrent_boots: z.int().min(1).max(64).optional(),
+  slots: z.int().min(1).max(1_024).optional(),
+  slots_memory_mb: z.int().min(128).optional(),
+  runner_uid: z.int().min(1).max(4_294_967_294).optional(),
+  insecure_no_jail: z.boolean().optional(),
+  contracts: z.array(z.string()).max(1_000).optional(),
+  drain_ms: z.int().min(0).max(900_000).optional(),
+  log_level: z.enum(["debug", "info", "warn", "error"]).optional(),
+});
+
+/** @throws UsageError with a sentence that names the option or the place in the config file. */
+export function readConfig(args: string[]): Config {
+  const options = readOptions(args);
+  const from_file = options.config === undefined ? {} : readConfigFile(resolve(options.config));
+  return {
+    data: resolve(options.data ?? from_file.data ?? process.env["GANTRY_DATA"] ?? ".gantry"),
+    host: from_file.host ?? "127.0.0.1",
+    port: options.port === undefined ? (from_file.port ?? 4280) : portOf(options.port),
+    warm_runners: from_file.warm_runners ?? 4,
+    concurrent_boots: from_file.concurrent_boots ?? Math.max(1, cores - 1),
+    slots: from_file.slots ?? 4 * cores,
+    slots_memory_mb: from_file.slots_memory_mb ?? Math.floor(totalmem() / 2 / MB),
+    runner_uid: from_file.runner_uid ?? 65_534,
+    insecure_no_jail: options["insecure-no-jail"] ?? from_file.insecure_no_jail ?? false,
+    contracts: from_file.contracts ?? [],
+    drain_ms: from_file.drain_ms ?? 10_000,
+    log_level: from_file.log_level ?? "info",
+    ready_fd: options["ready-fd"] === undefined ? undefined : Number(options["ready-fd"]),
+  };
+}
+
+function readOptions(args: string[]) {
+  try {
+    const { values } = parseArgs({
+      args,
+      strict: true,
+      options: {
+        data: { type: "string" },
+        port: { type: "string" },
+        store: { type: "string" },
+        config: { type: "string" },
+        "insecure-no-jail": { type: "boolean" },
+        "ready-fd": { type: "string" },
+      },
+    });
+    if (values.store !== undefined && values.store !== "sqlite") {
+      throw new UsageError(`--store ${values.store} is not known; this version has sqlite only.`);
+    }
+    return values;
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(
+      `${(error as Error).message}. Options are --data DIR, --port N, --store sqlite, --config FILE.`,
+    );
+  }
+}
+
+function portOf(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new UsageError(`--port ${text} is not a number from 0 to 65535.`);
+  return port;
+}
+
+function readConfigFile(path: string): z.infer<typeof file> {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`The config file cannot be read: ${(error as Error).message}.`);
+  }
+  let document: unknown;
+  try {
+    document = parse(text, { maxAliasCount: 0 }) ?? {};
+  } catch (error) {
+    throw new UsageError(`${path} is not YAML: ${(error as Error).message}`);
+  }
+  const parsed = file.safeParse(document);
+  if (!parsed.success) {
+    const said = parsed.error.issues.map((issue) => `  ${issue.path.join(".") || "(top)"}: ${issue.message}`);
+    throw new UsageError(`${path} is not a valid config file:\n${said.join("\n")}`);
+  }
+  const contracts = parsed.data.contracts?.map((name) => resolve(dirname(path), name));
+  return { ...parsed.data, ...(contracts === undefined ? {} : { contracts }) };
+}

@@ -1,0 +1,133 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context, MiddlewareHandler } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { matchedRoutes } from "hono/route";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { Identity, RouteEnv } from "../identity/contract.ts";
+import { RUN_BODY_BYTES_MAX } from "../intent/contract.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { GantryError, isGantryError, problemOf } from "../kernel/errors.ts";
+import type { Ids } from "../kernel/ids.ts";
+import type { Logger } from "../kernel/log.ts";
+import type { Metrics } from "../kernel/telemetry.ts";
+import { bearerOf } from "./bearer.ts";
+import { bodyHeaders, bodyOfKnownLength, bodyOfUnknownLength } from "./body.ts";
+import { BODY_BYTES_MAX, errors, REQUEST_ID_HEADER } from "./contract.ts";
+import { type HealthChecks, healthRoutes } from "./health.ts";
+import { jsonFault } from "./json_fault.ts";
+import { metricsRoutes, type Prometheus } from "./metrics.ts";
+import { openapiRoute, operationsOf, schemaOf } from "./openapi.ts";
+import { invalidRequest } from "./problems.ts";
+import { tokenPatternRoute } from "./token_patterns.ts";
+
+export interface AppDeps {
+  identity: Pick<Identity, "authenticate" | "demand">;
+  /** What the rooms offer; paths are whole. Every path under `/v1/` needs a token. */
+  routes: OpenAPIHono<RouteEnv>[];
+  /** Why the server is not ready, by name. */
+  checks: HealthChecks;
+  prometheus: Pick<Prometheus, "render">;
+  metrics: Metrics;
+  clock: Clock;
+  ids: Ids;
+  log: Logger;
+  /** As OpenAPI's `info.version`. */
+  version: string;
+}
+
+/** Paths whose bodies have a limit of their own. */
+const BODY_LIMITS: Record<string, number> = { "/v1/runs": RUN_BODY_BYTES_MAX };
+const bodyMax = (path: string) => BODY_LIMITS[path] ?? BODY_BYTES_MAX;
+
+/**
+ * The whole HTTP surface. A request meets, in this order: its id, the size and type of its body, its token, the
+ * route's scope, the route's schema. Every refusal is `application/problem+json`.
+ */
+export function createApp(d: AppDeps): OpenAPIHono<RouteEnv> {
+  const app = new OpenAPIHono<RouteEnv>({
+    defaultHook: (result, c) => {
+      if (result.success) return;
+      throw invalidRequest(result.error.issues, result.target, schemaOf(app, c, result.target));
+    },
+  });
+  app.use(accounting(d));
+  app.use(bodyHeaders(bodyMax));
+  app.route("/", healthRoutes(d.checks, d.clock));
+  app.route("/", tokenPatternRoute());
+  app.route("/", metricsRoutes(d.prometheus, d.identity));
+  openapiRoute(app, d.version);
+  app.use("/v1/*", authentication(d.identity), bodyOfUnknownLength(bodyMax), bodyOfKnownLength());
+  for (const routes of d.routes) app.route("/", routes);
+  app.onError(async (error, c) => answerError(d.log, await asGantryError(error, c), c));
+  app.notFound((c) => answerUnknown(app, d.log, c));
+  return app;
+}
+
+/** Gives the request its id, and counts it by route and status when it is answered. */
+function accounting({ ids, metrics, log, clock }: AppDeps): MiddlewareHandler<RouteEnv> {
+  return async (c, next) => {
+    const request = ids("req");
+    const from = clock.monotonic();
+    c.set("request", request);
+    c.header(REQUEST_ID_HEADER, request);
+    await next();
+    const path = matchedRoutes(c).at(-1)?.path ?? "*";
+    const route = path.endsWith("*") ? "unmatched" : path;
+    const { status } = c.res;
+    metrics.add("gantry_http_requests_total", { route, status: String(status) });
+    log.debug({ request, method: c.req.method, route, status, ms: Math.round(clock.monotonic() - from) }, "answered");
+  };
+}
+
+function authentication(identity: AppDeps["identity"]): MiddlewareHandler<RouteEnv> {
+  return async (c, next) => {
+    c.set("who", await identity.authenticate(bearerOf(c)));
+    await next();
+  };
+}
+
+async function asGantryError(error: unknown, c: Context<RouteEnv>): Promise<GantryError> {
+  if (isGantryError(error)) return error;
+  if (error instanceof HTTPException && error.status === 400) {
+    // A body that broke off cannot be read again, and nobody is there to read the answer.
+    const fault = jsonFault(await c.req.text().catch(() => ""));
+    const detail = `The body ${fault.text}, in line ${fault.line}, column ${fault.column}.`;
+    return new GantryError(errors.JSON, { detail, problems: [{ at: "", ...fault }] });
+  }
+  if (error instanceof HTTPException && error.status === 415) {
+    return new GantryError(errors.CONTENT_TYPE, { detail: "Send application/json." });
+  }
+  return new GantryError(errors.INTERNAL, { detail: errors.INTERNAL.title, cause: error });
+}
+
+/** The last step of every refusal. What is ours to repair, and what is internal, goes to the log under the same id. */
+function answerError(log: Logger, error: GantryError, c: Context<RouteEnv>): Response {
+  const { kind, parts } = error;
+  const request = c.get("request");
+  if (kind.status >= 500 || parts.internal !== undefined) {
+    const fields = { request, code: kind.code, internal: parts.internal, error: parts.cause ?? error };
+    if (kind.whose === "gantry") log.error(fields, parts.detail);
+    else log.warn(fields, parts.detail);
+  }
+  const headers: Record<string, string> = { "content-type": "application/problem+json" };
+  if (request !== undefined) headers[REQUEST_ID_HEADER] = request;
+  if (parts.retry_after_ms !== undefined) headers["retry-after"] = String(Math.ceil(parts.retry_after_ms / 1_000));
+  if (kind.status === 401) headers["www-authenticate"] = "Bearer";
+  return c.body(JSON.stringify(problemOf(error, request)), kind.status as ContentfulStatusCode, headers);
+}
+
+/** No such path, or a path that exists under other methods, which `Allow` then names (RFC 9110, 15.5.6). */
+function answerUnknown(app: OpenAPIHono<RouteEnv>, log: Logger, c: Context<RouteEnv>): Response {
+  const { path, method } = c.req;
+  const known = operationsOf(app).filter(({ pattern }) => pattern.test(path));
+  const shown = JSON.stringify(path.slice(0, 200));
+  if (known.length === 0) {
+    const detail = `There is nothing at ${shown}; /v1/openapi.json lists what is.`;
+    return answerError(log, new GantryError(errors.UNKNOWN_PATH, { detail }), c);
+  }
+  const allow = [...new Set(known.map((each) => each.method))].join(", ");
+  const detail = `${shown} does not know ${method}; it knows ${allow}.`;
+  const answer = answerError(log, new GantryError(errors.METHOD, { detail }), c);
+  answer.headers.set("allow", allow);
+  return answer;
+}

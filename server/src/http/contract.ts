@@ -1,0 +1,45 @@
+import { defineErrors } from "../kernel/errors.ts";
+
+const bad = { status: 400, retry: "never", whose: "caller" } as const;
+
+export const errors = defineErrors("REQUEST", {
+  INVALID: { ...bad, title: "The request is not valid." },
+  JSON: { ...bad, title: "The body is not JSON." },
+  CONTENT_TYPE: { ...bad, status: 415, title: "The body has the wrong content type." },
+  TOO_LARGE: { ...bad, status: 413, title: "The body is larger than its limit." },
+  HEADERS: { ...bad, status: 431, title: "The request line and headers are larger than their limit." },
+  MALFORMED: { ...bad, title: "What arrived is not HTTP." },
+  TIMEOUT: { ...bad, status: 408, retry: "safe", title: "The request did not arrive whole in time." },
+  UNKNOWN_PATH: { ...bad, status: 404, title: "There is nothing at this path." },
+  METHOD: { ...bad, status: 405, title: "The path does not know this method." },
+  INTERNAL: {
+    status: 500,
+    retry: "later",
+    whose: "gantry",
+    title: "Something went wrong on our side; the log has it under the request's id.",
+  },
+});
+
+/** Bodies of paths that do not say otherwise. */
+export const BODY_BYTES_MAX = 1024 * 1024;
+/** Problems that one answer names. */
+export const PROBLEMS_MAX = 50;
+/** Edits between an unknown member and the known one that it may have meant. */
+export const NAME_EDITS_MAX = 3;
+/** Request line and headers together. */
+export const HEADER_BYTES_MAX = 16 * 1024;
+export const HEADERS_MAX = 100;
+export const HEADERS_TIMEOUT_MS = 10_000;
+/** Until a request has arrived whole. */
+export const REQUEST_TIMEOUT_MS = 120_000;
+/** How long an idle connection is kept. */
+export const KEEP_ALIVE_MS = 65_000;
+export const CONNECTIONS_MAX = 4_096;
+/** How long a client that sent no proper request may take to read what was wrong with it. */
+export const REFUSED_CLOSE_MS = 2_000;
+/** How often connections that became idle are looked for while closing. */
+export const CLOSE_POLL_MS = 50;
+/** How long one check of readiness may take before it counts as failed. */
+export const READY_CHECK_MS = 2_000;
+/** The header that carries a request's id in every answer. */
+export const REQUEST_ID_HEADER = "Gantry-Request";

@@ -1,0 +1,189 @@
+import type { CompiledCode, JailName, Outcome, RunnerPool } from "../execution/contract.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { isGantryError } from "../kernel/errors.ts";
+import type { Logger } from "../kernel/log.ts";
+import type { Metrics } from "../kernel/telemetry.ts";
+import { type Termination, UNSETTLED_RETRY_MS } from "./contract.ts";
+import { endedEntry } from "./entries.ts";
+import type { Live } from "./live.ts";
+import { type Recorder, unavailable } from "./recorder.ts";
+import { endedBy, endedWithout } from "./rows.ts";
+import type { Guard, RunRow } from "./store.ts";
+
+export interface Work {
+  code: CompiledCode;
+  /** JSON text. */
+  input: string;
+}
+
+type Executed =
+  | { outcome: Outcome; runner: { id: string; jail: JailName; cold: boolean } }
+  | { without: Exclude<Termination, "completed" | "denied">; detail?: string };
+
+export interface AttemptDeps {
+  pool: RunnerPool;
+  recorder: Recorder;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  node: { id: string; boot: string };
+}
+
+/** Executes runs that have a slot: the admission's commit overlaps the work, the result waits for the end's. */
+export class Attempts {
+  readonly #d: AttemptDeps;
+  /** Runs whose end could not be recorded: their rows still say that they go on. */
+  readonly #unsettled = new Map<string, RunRow>();
+  #cancelRetry: (() => void) | undefined;
+  #settling = false;
+
+  constructor(deps: AttemptDeps) {
+    this.#d = deps;
+  }
+
+  /**
+   * One attempt of a run, to its end. Never rejects: `live.accepted` and `live.settled` tell what became of it.
+   * @param durable  the unit that admits the run; its row replaces `live.row`.
+   */
+  async run(live: Live, work: Work, durable: Promise<RunRow>): Promise<void> {
+    const admitted = durable.then(
+      (row) => {
+        live.row = { ...row, started_at: live.row.started_at }; // the guest may have been started meanwhile
+        live.log.open();
+        live.accepted.resolve();
+      },
+      (error: unknown) => {
+        live.abort.abort(error);
+        this.giveUp(live, error);
+        throw error;
+      },
+    );
+    admitted.catch(() => {}); // awaited below, after the execution
+    const executed = await this.#execute(live, work, admitted);
+    try {
+      await admitted;
+    } catch {
+      return;
+    }
+    await this.#end(live, executed);
+  }
+
+  /** Nothing of the run is released; its row, if there is one, is ended as soon as the store can be written. */
+  giveUp(live: Live, cause: unknown): void {
+    const error = unavailable(cause);
+    this.#d.log.error({ run: live.row.id, cause }, "a run could not be recorded");
+    live.phase = "ending";
+    live.accepted.reject(error);
+    live.settled.reject(error);
+    live.log.settled();
+    this.#unsettled.set(live.row.id, live.row);
+    this.#cancelRetry ??= this.#d.clock.every(UNSETTLED_RETRY_MS, () => {
+      if (this.#settling) return;
+      this.#settling = true;
+      void this.#settle().finally(() => {
+        this.#settling = false;
+      });
+    });
+  }
+
+  /** Stops trying; the next start finds the rows. */
+  stop(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+  }
+
+  async #execute(live: Live, { code, input }: Work, durable: Promise<void>): Promise<Executed> {
+    const { pool, clock, log } = this.#d;
+    const { signal } = live.abort;
+    const { id, limits, vars, deadline_at, expires_at } = live.row;
+    let runner: Awaited<ReturnType<RunnerPool["acquire"]>>;
+    try {
+      runner = await pool.acquire({ kind: "process", memory_mb: limits.memory_mb }, signal);
+    } catch (error) {
+      if (signal.aborted) return { without: "cancelled" };
+      log.error({ run: id, error }, "no runner could be had");
+      return { without: "capacity", detail: isGantryError(error) ? error.parts.detail : "No jailed process started." };
+    }
+    if (expires_at !== null && expires_at <= clock.now()) {
+      runner.discard();
+      return { without: "expired" };
+    }
+    const door = {
+      durable,
+      log: live.log.add.bind(live.log),
+      started: () => {
+        if (live.phase !== "starting") return;
+        live.phase = "running";
+        live.startup_ms = clock.monotonic() - live.admitted;
+        live.row = { ...live.row, started_at: clock.now() };
+      },
+    };
+    const job = { run: id, code, input, vars, limits, deadline_at: deadline_at ?? clock.now() + limits.wall_ms };
+    const outcome = await runner.execute(job, door, signal);
+    return { outcome, runner: { id: runner.id, jail: runner.jail, cold: runner.cold } };
+  }
+
+  async #end(live: Live, executed: Executed): Promise<void> {
+    const { clock, recorder, node } = this.#d;
+    live.phase = "ending";
+    const log = await live.log.close();
+    const now = clock.now();
+    const { row, result } =
+      "outcome" in executed
+        ? endedBy(live.row, now, executed.outcome, executed.runner)
+        : { row: endedWithout(live.row, now, executed.without, executed.detail), result: undefined };
+    if (row.termination === "cancelled") row.cancelled_by = live.cancelled_by;
+    const entry = endedEntry(row, "outcome" in executed ? log.hash : undefined);
+    const guard: Guard = { state: "starting", node: node.id, boot: node.boot };
+    try {
+      const kept = await recorder.change(row, { guard, entry, result, chunks: log.chunks });
+      this.#measure(live, kept);
+      live.row = kept;
+      live.log.settled();
+      live.settled.resolve(kept);
+    } catch (error) {
+      this.giveUp(live, error);
+    }
+  }
+
+  #measure(live: Live, row: RunRow): void {
+    const { metrics } = this.#d;
+    const labels = { lane: row.lane, isolation: row.isolation };
+    metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: row.termination ?? "" });
+    if (row.startup_us === null || row.completion_us === null) return;
+    const startup_ms = live.startup_ms ?? row.startup_us / 1e3;
+    metrics.observe("gantry_run_startup_duration_seconds", startup_ms / 1e3, labels);
+    metrics.observe("gantry_run_completion_duration_seconds", row.completion_us / 1e6, labels);
+    const blocked = (row.blocked ?? []).reduce((sum, call) => sum + call.count, 0);
+    if (blocked > 0) metrics.add("gantry_egress_blocked_total", {}, blocked);
+    this.#d.log.debug({ run: live.row.id, termination: row.termination }, "a run ended");
+  }
+
+  /** Ends the rows whose end was lost: without their result, which nobody has seen. */
+  async #settle(): Promise<void> {
+    const { clock, recorder, node, log, metrics } = this.#d;
+    for (const [id, row] of [...this.#unsettled]) {
+      const before = { ...row, termination: null, node: node.id, boot: node.boot };
+      const detail = "The end of the run could not be recorded, so its result was discarded.";
+      const ended = endedWithout(before, clock.now(), "node_lost", detail);
+      const guards: Guard[] = [{ state: "starting", node: node.id, boot: node.boot }, { state: "queued" }];
+      for (const guard of guards) {
+        try {
+          await recorder.change(ended, { guard, entry: endedEntry(ended) });
+          metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: "node_lost" });
+          this.#unsettled.delete(id);
+          break;
+        } catch (error) {
+          const conflict = isGantryError(error) && error.parts.reasons?.[0]?.code === "STORAGE_CONFLICT";
+          if (!conflict) {
+            log.warn({ run: id, error }, "the end of a run still cannot be recorded");
+            return;
+          }
+          // The row has ended, or was never there: the last guard that fails says that nothing is left to do.
+          if (guard.state === "queued") this.#unsettled.delete(id);
+        }
+      }
+    }
+    if (this.#unsettled.size === 0) this.stop();
+  }
+}

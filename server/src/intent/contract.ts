@@ -1,0 +1,340 @@
+import { z } from "@hono/zod-openapi";
+import { code_errors } from "../execution/contract.ts";
+import type { Principal } from "../identity/contract.ts";
+import { isStorableText } from "../kernel/canonical.ts";
+import { defineErrors, type ErrorKind } from "../kernel/errors.ts";
+import { LIMIT_NAMES, type LimitName, RUN_LIMITS } from "../kernel/limits.ts";
+
+/** How long a request may wait for a run's end. */
+export const WAIT_MS_MAX = 60_000;
+export const WAIT_MS_DEFAULT = 30_000;
+/** Runs of one tenant that hold a slot at once. */
+export const TENANT_CONCURRENCY_MAX = 8;
+/** Runs of one tenant that may wait for a slot, by lane. */
+export const QUEUE_INTERACTIVE_MAX = 100;
+export const QUEUE_BATCH_MAX = 1_000;
+/** Runs of all tenants that may wait for a slot on one node. */
+export const QUEUE_NODE_MAX = 10_000;
+/** How long a run may wait for a slot before it ends `expired`. */
+export const QUEUE_AGE_MS = { interactive: 5_000, batch: 600_000 } as const;
+/** Of `LANE_SLOTS` slots handed out while both lanes wait, `LANE_INTERACTIVE` go to the interactive one. */
+export const LANE_SLOTS = 5;
+export const LANE_INTERACTIVE = 4;
+/** Assumed slot time of a run of which nothing is known. */
+export const COST_MS_DEFAULT = 250;
+/** Weight of the newest slot time in a tenant's moving average. */
+export const COST_WEIGHT = 0.2;
+/** Tenants whose moving average is kept. */
+export const COST_TENANTS_MAX = 1_024;
+/** Over how long the drain rate is measured. */
+export const DRAIN_WINDOW_MS = 10_000;
+export const RETRY_AFTER_MS_MIN = 1_000;
+export const RETRY_AFTER_MS_MAX = 60_000;
+/** How long an idempotency key names its run. */
+export const RUN_KEY_TTL_MS = 24 * 60 * 60 * 1_000;
+/** How often expired keys are deleted. */
+export const RUN_KEY_SWEEP_MS = 60 * 60 * 1_000;
+export const IDEMPOTENCY_KEY_MAX = 255;
+/** Times that a lost run is started, the first included. */
+export const ATTEMPTS_MAX = 3;
+/** UTF-16 code units of `why`. */
+export const WHY_MAX = 2_000;
+export const VARS_MAX = 64;
+/** UTF-8 bytes of one value of `vars`. */
+export const VAR_BYTES_MAX = 5_120;
+export const VAR_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
+/** JSON text of a request; room for the largest code in base64 and the largest input. */
+export const RUN_BODY_BYTES_MAX = 48 * 1024 * 1024;
+export const CONTRACT_NAME = /^[a-z][a-z0-9-]{0,62}$/;
+export const RUNS_PAGE_DEFAULT = 50;
+export const RUNS_PAGE_MAX = 200;
+/** A log is written each so often while lines come, or when so many bytes wait. */
+export const LOG_FLUSH_MS = 250;
+export const LOG_FLUSH_BYTES = 64 * 1024;
+/** Followers of one run's log. */
+export const LOG_FOLLOWERS_MAX = 16;
+/** Kept characters of what a guest threw. */
+export const ERROR_DETAIL_MAX = 4_000;
+export const ERROR_STACK_MAX = 16_000;
+/** Bytes of `egress` and of `code_facts` in one ledger entry. */
+export const ENTRY_PART_BYTES_MAX = 6 * 1024;
+/** How often a node says that it lives, and how long it may be silent. */
+export const HEARTBEAT_MS = 5_000;
+export const NODE_SILENT_MS = 15_000;
+/** How long `cancel` waits for the run's end before it answers with the run as it stands. */
+export const CANCEL_WAIT_MS = 5_000;
+/** How long `drain` waits for the ends of the runs that it cancelled. */
+export const DRAIN_CANCEL_MS = 5_000;
+/** How often an end that could not be recorded is tried again. */
+export const UNSETTLED_RETRY_MS = 2_000;
+/** Hashes of code whose row is known to be there. */
+export const CODE_KNOWN_MAX = 4_096;
+/** `last_used_at` of a code row is exact to this. */
+export const CODE_USED_MS = 60_000;
+
+export const TERMINATIONS = [
+  "completed",
+  "threw",
+  "load_failed",
+  "cpu_exceeded",
+  "memory_exceeded",
+  "wall_exceeded",
+  "output_exceeded",
+  "log_exceeded",
+  "denied",
+  "expired",
+  "cancelled",
+  "capacity",
+  "node_lost",
+  "runner_lost",
+] as const;
+export type Termination = (typeof TERMINATIONS)[number];
+export const RUN_STATES = ["queued", "starting", "running", "ended"] as const;
+export type RunState = (typeof RUN_STATES)[number];
+export const LANES = ["interactive", "batch"] as const;
+export type Lane = (typeof LANES)[number];
+export type RetryClass = "timeout" | "capacity" | "policy" | "guest";
+
+const never = { retry: "never", whose: "caller" } as const;
+const limit = { status: 422, ...never } as const;
+
+export const run_errors = defineErrors("RUN", {
+  NOT_FOUND: { status: 404, ...never, title: "There is no such run." },
+  CONCURRENCY: {
+    status: 429,
+    retry: "later",
+    whose: "capacity",
+    title: "The tenant has as many runs as it may have at once.",
+  },
+  CAPACITY: { status: 503, retry: "later", whose: "capacity", title: "There is no room for the run." },
+  DENIED: { status: 403, retry: "never", whose: "policy", title: "The run was denied." },
+  FOLLOWERS: { status: 429, retry: "later", whose: "capacity", title: "Too many readers follow this log." },
+  NEVER_SETTLES: { ...limit, title: "The guest waits for a promise that nothing can settle." },
+  RESULT_NOT_JSON: { ...limit, title: "The result cannot be written as JSON." },
+  THREW: { ...limit, title: "The guest threw." },
+  LOAD_FAILED: { ...limit, title: "The engine could not load the code." },
+  CPU_EXCEEDED: { ...limit, title: "The run used more CPU time than its limit." },
+  MEMORY_EXCEEDED: { ...limit, title: "The run used more memory than its limit." },
+  WALL_EXCEEDED: { ...limit, title: "The run took longer than its limit." },
+  OUTPUT_EXCEEDED: { ...limit, title: "The result is larger than its limit." },
+  LOG_EXCEEDED: { ...limit, title: "The run wrote more log than any run may." },
+  EXPIRED: { status: 504, retry: "safe", whose: "capacity", title: "The run did not start in time." },
+  CANCELLED: { status: 409, ...never, title: "The run was cancelled." },
+  LOST: {
+    status: 500,
+    retry: "safe",
+    whose: "gantry",
+    title: "The process that held the run ended for no reason of the run's.",
+  },
+});
+export const input_errors = defineErrors("INPUT", {
+  TOO_LARGE: { status: 413, ...never, title: "The input is larger than its limit." },
+  DEPTH: { status: 400, ...never, title: "The input is nested too deeply." },
+});
+export const limit_errors = defineErrors("LIMIT", {
+  RANGE: { status: 400, ...never, title: "A limit is not a number in its range." },
+});
+export const isolation_errors = defineErrors("ISOLATION", {
+  FLOOR: { status: 403, retry: "never", whose: "policy", title: "The contract asks for a stronger isolation." },
+});
+export const idempotency_errors = defineErrors("IDEMPOTENCY", {
+  MISMATCH: { status: 409, ...never, title: "The idempotency key belongs to another request." },
+});
+
+/** A parsed object without the `undefined` that zod's optional members have by type: JSON knows none. */
+export type Exact<T> = T extends readonly unknown[]
+  ? { [K in keyof T]: Exact<T[K]> }
+  : T extends object
+    ? { [K in keyof T]: undefined extends T[K] ? ExactMember<T, K> : Exact<T[K]> }
+    : T;
+type ExactMember<T, K extends keyof T> = unknown extends T[K] ? T[K] : Exact<Exclude<T[K], undefined>>;
+
+/** Does `value` fit a run's limit of this name? */
+export function isLimit(name: LimitName, value: unknown): value is number {
+  const { min, max } = RUN_LIMITS[name];
+  return typeof value === "number" && Number.isInteger(value) && value >= min && value <= max;
+}
+
+/** What is right for a limit, as a sentence. */
+export function limitRange(name: LimitName): string {
+  return `must be an integer from ${RUN_LIMITS[name].min} to ${RUN_LIMITS[name].max}`;
+}
+
+/** An issue of a schema that has a code of its own; `http/` answers with it instead of `REQUEST_INVALID`. */
+const coded = (kind: ErrorKind) => ({ params: { kind } });
+
+function limitSchema(name: LimitName) {
+  const { min, max } = RUN_LIMITS[name];
+  return z
+    .custom<number>((value) => isLimit(name, value), { error: limitRange(name), ...coded(limit_errors.RANGE) })
+    .openapi({ type: "integer", minimum: min, maximum: max });
+}
+type LimitSchemas = { [N in LimitName]: ReturnType<typeof limitSchema> };
+const limits = z.strictObject(Object.fromEntries(LIMIT_NAMES.map((name) => [name, limitSchema(name)])) as LimitSchemas);
+
+const text = (max: number) => z.string().max(max).refine(isStorableText, "has U+0000 or a lone surrogate");
+const bytes = (value: string) => Buffer.byteLength(value) <= VAR_BYTES_MAX;
+
+const modules = z.preprocess(
+  (raw, ctx) => {
+    // A record schema drops this member silently; the name is refused like any other that is not valid.
+    if (typeof raw === "object" && raw !== null && Object.hasOwn(raw, "__proto__")) {
+      const message = "is not the name of a module";
+      ctx.addIssue({ code: "custom", path: ["__proto__"], message, ...coded(code_errors.NAME) });
+    }
+    return raw;
+  },
+  z.record(z.string(), z.union([z.string(), z.strictObject({ base64: z.base64() })])),
+);
+
+/** The body of `POST /v1/runs`. Unknown members are refused: what is not built yet is never accepted and ignored. */
+export const runRequest = z
+  .strictObject({
+    code: z.union([z.strictObject({ source: z.string() }), z.strictObject({ entry: z.string(), modules })]),
+    input: z.unknown().optional(),
+    contract: z.string().regex(CONTRACT_NAME).optional(),
+    isolation: z.literal("process").optional(),
+    lane: z.enum(LANES).optional(),
+    limits: limits.partial().optional(),
+    vars: z
+      .record(z.string().regex(VAR_NAME), z.string().refine(bytes, `is longer than ${VAR_BYTES_MAX} bytes`))
+      .refine((vars) => Object.keys(vars).length <= VARS_MAX, `has more than ${VARS_MAX} members`)
+      .optional(),
+    snapshot: text(128).optional(),
+    on_busy: z.enum(["reject", "delay", "downgrade"]).optional(),
+    wait_ms: z.number().int().min(0).max(WAIT_MS_MAX).optional(),
+    expires_at: z.number().int().min(0).optional(),
+    retry: z.enum(["never", "if_lost"]).optional(),
+    why: text(WHY_MAX).optional(),
+  })
+  .openapi("RunRequest");
+export type RunRequest = Exact<z.output<typeof runRequest>>;
+
+const count = z.number().int();
+const reason = z.strictObject({ code: z.string(), detail: z.string() });
+const problem = z.strictObject({
+  at: z.string(),
+  line: count.optional(),
+  column: count.optional(),
+  text: z.string(),
+});
+const next_step = z.strictObject({
+  kind: z.enum(["command", "change", "wait", "read"]),
+  text: z.string(),
+  command: z.string().optional(),
+});
+/** The error of a run: the members of a problem document, and what the guest said. */
+const runError = z
+  .strictObject({
+    type: z.string().optional(),
+    status: count.optional(),
+    code: z.string(),
+    title: z.string().optional(),
+    detail: z.string(),
+    request: z.string().optional(),
+    run: z.string().optional(),
+    snapshot: z.string().optional(),
+    reasons: z.array(reason).optional(),
+    problems: z.array(problem).optional(),
+    next_steps: z.array(next_step).optional(),
+    retry_after_ms: count.optional(),
+    name: z.string().optional(),
+    stack: z.string().optional(),
+  })
+  .openapi("RunError");
+export type RunError = Exact<z.output<typeof runError>>;
+
+const header: z.ZodType<[string, string]> = z
+  .tuple([z.string(), z.string()])
+  .openapi({ type: "array", items: { type: "string" }, minItems: 2, maxItems: 2 });
+
+/** A run as its tenant sees it. In a list, `result` is left out. */
+export const runView = z
+  .strictObject({
+    id: z.string(),
+    state: z.enum(RUN_STATES),
+    contract: z.strictObject({ name: z.string(), version: count }),
+    snapshot: z.string(),
+    lane: z.enum(LANES),
+    isolation: z.literal("process"),
+    code_hash: z.string(),
+    limits,
+    attempt: count,
+    created_at: count,
+    termination: z.enum(TERMINATIONS).optional(),
+    retry_class: z.enum(["timeout", "capacity", "policy", "guest"]).optional(),
+    result: z.unknown().optional(),
+    error: runError.optional(),
+    http: z.strictObject({ status: count, headers: z.array(header) }).optional(),
+    usage: z
+      .strictObject({
+        cpu_ms: z.number(),
+        rss_peak_mb: z.number(),
+        log_bytes: count,
+        log_dropped: count,
+        output_bytes: count,
+      })
+      .optional(),
+    timing: z.strictObject({ queued_ms: z.number(), startup_ms: z.number(), completion_ms: z.number() }).optional(),
+    jail: z.enum(["unshare", "bwrap", "none"]).optional(),
+    cold: z.boolean().optional(),
+    blocked: z.array(z.strictObject({ host: z.string(), method: z.string(), count })).optional(),
+    evidence: z.strictObject({ entries: z.array(z.string()) }),
+    position: count.optional(),
+    estimated_start_ms: count.optional(),
+  })
+  .openapi("Run");
+export type RunView = Exact<z.output<typeof runView>>;
+
+export const logLine = z
+  .strictObject({
+    seq: count,
+    at: count,
+    level: z.enum(["log", "debug", "info", "warn", "error", "runner"]),
+    text: z.string(),
+  })
+  .openapi("LogLine");
+export type LogLine = Exact<z.output<typeof logLine>>;
+
+export interface RunQuery {
+  /** The `next` of the page before. */
+  cursor?: string;
+  /** 1 to `RUNS_PAGE_MAX`, default `RUNS_PAGE_DEFAULT`. */
+  limit?: number;
+  state?: RunState;
+  termination?: Termination;
+}
+
+export interface Page<T> {
+  items: T[];
+  next?: string;
+}
+
+/** Runs, from the request to the recorded end. Another tenant's run is `RUN_NOT_FOUND` everywhere. */
+export interface Runs {
+  /**
+   * Decides, records, runs, and waits up to `wait_ms` for the end. The run goes on when the caller does not.
+   * @param o.key  idempotency key; equal key and request within `RUN_KEY_TTL_MS`: the same run.
+   * @returns the run; `state` says whether it has ended.
+   * @throws LIMIT_RANGE INPUT_TOO_LARGE INPUT_DEPTH IDEMPOTENCY_MISMATCH CONTRACT_UNKNOWN SNAPSHOT_STALE CODE_*
+   *   RUN_CONCURRENCY RUN_CAPACITY RUNNER_NO_JAIL EVIDENCE_UNAVAILABLE; a denial throws its first reason's code.
+   */
+  submit(who: Principal, ask: RunRequest, o?: { key?: string }): Promise<RunView>;
+  /** @param wait_ms  how long to wait for the end, at most `WAIT_MS_MAX`. @throws RUN_NOT_FOUND */
+  get(who: Principal, id: string, wait_ms?: number): Promise<RunView>;
+  /** Newest first, without results. */
+  list(who: Principal, query: RunQuery): Promise<Page<RunView>>;
+  /**
+   * Lines with `seq > after`, in order and without a gap; with `follow` until the run's end.
+   * @throws RUN_NOT_FOUND RUN_FOLLOWERS, when called and not while lines are read
+   */
+  logs(
+    who: Principal,
+    id: string,
+    after: number,
+    follow: boolean,
+    signal?: AbortSignal,
+  ): Promise<AsyncIterable<LogLine>>;
+  /** Ends a run that has not ended; idempotent. @throws RUN_NOT_FOUND */
+  cancel(who: Principal, id: string): Promise<RunView>;
+}

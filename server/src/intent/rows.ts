@@ -1,0 +1,183 @@
+import { type JailName, type Outcome, runner_errors } from "../execution/contract.ts";
+import type { Principal } from "../identity/contract.ts";
+import { type ErrorKind, type GantryError, problemOf } from "../kernel/errors.ts";
+import { sha256Hex } from "../kernel/hash.ts";
+import type { RunId } from "../kernel/ids.ts";
+import type { LimitTable } from "../kernel/limits.ts";
+import type { PolicyView } from "../policy/contract.ts";
+import { ERROR_DETAIL_MAX, ERROR_STACK_MAX, type RunError, run_errors, type Termination } from "./contract.ts";
+import type { Intent } from "./normalise.ts";
+import type { RunRow } from "./store.ts";
+
+/** What a row has before anything has happened to its run. */
+const NOTHING_YET = {
+  termination: null,
+  node: null,
+  boot: null,
+  runner: null,
+  jail: null,
+  cold: null,
+  queued_at: null,
+  admitted_at: null,
+  started_at: null,
+  ended_at: null,
+  deadline_at: null,
+  startup_us: null,
+  completion_us: null,
+  cpu_us: null,
+  rss_peak_mb: null,
+  result: null,
+  result_blob: null,
+  result_hash: null,
+  http: null,
+  error: null,
+  output_bytes: null,
+  log_bytes: null,
+  log_dropped: null,
+  blocked: null,
+  cancelled_by: null,
+} as const;
+
+/** The row of a request that policy has not judged yet. The recorder puts the input where it fits. */
+export function newRow(
+  id: RunId,
+  who: Principal,
+  intent: Intent,
+  view: PolicyView,
+  o: { limits: LimitTable; code_hash: string; key_hash: string | null; now: number },
+): RunRow {
+  return {
+    ...NOTHING_YET,
+    id,
+    tenant: who.tenant,
+    actor: who.actor,
+    chain: who.chain,
+    chain_hash: who.chain_hash,
+    contract: view.ref.name,
+    contract_version: view.ref.version,
+    snapshot: view.snapshot,
+    code_hash: o.code_hash,
+    input: null,
+    input_blob: null,
+    input_hash: sha256Hex(intent.input),
+    vars: intent.vars,
+    lane: intent.lane,
+    isolation: "process",
+    limits: o.limits,
+    retry: intent.retry,
+    why: intent.why,
+    key_hash: o.key_hash,
+    state: "queued",
+    attempt: 1,
+    created_at: o.now,
+    expires_at: intent.expires_at,
+    entries: [],
+  };
+}
+
+/** The row of a run that waits for a slot; also of one whose attempt was lost and that waits again. */
+export function queuedRow(row: RunRow, now: number, attempt: number): RunRow {
+  return { ...row, ...NOTHING_YET, state: "queued", attempt, queued_at: now };
+}
+
+/** The row of a run that has a slot on a node. */
+export function admittedRow(row: RunRow, now: number, node: { id: string; boot: string }): RunRow {
+  const deadline_at = now + row.limits.wall_ms;
+  return { ...row, state: "starting", node: node.id, boot: node.boot, admitted_at: now, deadline_at };
+}
+
+/** How an end without an outcome of its own is explained. */
+const KINDS: Record<Exclude<Termination, "completed" | "denied">, ErrorKind> = {
+  threw: run_errors.THREW,
+  load_failed: run_errors.LOAD_FAILED,
+  cpu_exceeded: run_errors.CPU_EXCEEDED,
+  memory_exceeded: run_errors.MEMORY_EXCEEDED,
+  wall_exceeded: run_errors.WALL_EXCEEDED,
+  output_exceeded: run_errors.OUTPUT_EXCEEDED,
+  log_exceeded: run_errors.LOG_EXCEEDED,
+  expired: run_errors.EXPIRED,
+  cancelled: run_errors.CANCELLED,
+  capacity: run_errors.CAPACITY,
+  node_lost: run_errors.LOST,
+  runner_lost: runner_errors.LOST,
+};
+
+/** The row of a run that ended without an execution to tell of. */
+export function endedWithout(
+  row: RunRow,
+  now: number,
+  termination: Exclude<Termination, "completed" | "denied">,
+  detail?: string,
+): RunRow {
+  const kind = KINDS[termination];
+  const error: RunError = { code: kind.code, title: kind.title, detail: detail ?? kind.title };
+  return { ...row, state: "ended", termination, ended_at: now, error };
+}
+
+/** The row of a run that policy refused. `error` is what the caller is told. */
+export function deniedRow(row: RunRow, now: number, error: GantryError): RunRow {
+  return { ...row, state: "ended", termination: "denied", ended_at: now, error: problemOf(error) };
+}
+
+/** The row of a run whose process told how it ended. The result itself is put in by the caller. */
+export function endedBy(
+  row: RunRow,
+  now: number,
+  outcome: Outcome,
+  runner: { jail: JailName; cold: boolean; id: string },
+) {
+  const judged = judgedOutcome(outcome);
+  const { result } = judged;
+  const ended: RunRow = {
+    ...row,
+    state: "ended",
+    termination: judged.ending,
+    ended_at: now,
+    runner: runner.id,
+    jail: runner.jail,
+    cold: runner.cold,
+    startup_us: microseconds(judged.startup_ms),
+    completion_us: microseconds(judged.completion_ms),
+    cpu_us: microseconds(judged.cpu_ms),
+    rss_peak_mb: Math.round(judged.rss_peak_mb),
+    result_hash: result === undefined ? null : sha256Hex(result),
+    http: judged.http ?? null,
+    error: errorOf(judged),
+    output_bytes: judged.output_bytes,
+    log_bytes: judged.log_bytes,
+    log_dropped: judged.log_dropped,
+    blocked: judged.blocked,
+  };
+  return { row: ended, result };
+}
+
+const microseconds = (ms: number) => Math.max(0, Math.round(ms * 1_000));
+
+/** A completed run has a result that is JSON: read once before it is kept, so that every later reading succeeds. */
+function judgedOutcome(outcome: Outcome): Outcome {
+  if (outcome.ending !== "completed") {
+    const { result: _none, ...rest } = outcome;
+    return rest;
+  }
+  try {
+    JSON.parse(outcome.result ?? "");
+    return outcome;
+  } catch {
+    const { result: _bad, ...rest } = outcome;
+    const error = { code: run_errors.RESULT_NOT_JSON.code, detail: run_errors.RESULT_NOT_JSON.title };
+    return { ...rest, ending: "threw", error };
+  }
+}
+
+function errorOf({ ending, error }: Outcome): RunError | null {
+  if (ending === "completed") return null;
+  const kind = KINDS[ending];
+  if (error === undefined) return { code: kind.code, title: kind.title, detail: kind.title };
+  return {
+    code: error.code,
+    detail: error.detail.slice(0, ERROR_DETAIL_MAX),
+    ...(error.name === undefined ? {} : { name: error.name.slice(0, ERROR_DETAIL_MAX) }),
+    ...(error.stack === undefined ? {} : { stack: error.stack.slice(0, ERROR_STACK_MAX) }),
+    ...(error.problems === undefined ? {} : { problems: error.problems }),
+  };
+}

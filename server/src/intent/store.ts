@@ -1,0 +1,349 @@
+import { z } from "zod";
+import type { BlockedCall, JailName, Outcome } from "../execution/contract.ts";
+import type { ChainLink } from "../identity/contract.ts";
+import type { RunId, TenantId } from "../kernel/ids.ts";
+import type { LimitTable } from "../kernel/limits.ts";
+import type { Migration, Reader, Row, Tx, Value } from "../storage/contract.ts";
+import {
+  LANES,
+  type Lane,
+  type LogLine,
+  type RunError,
+  type RunQuery,
+  TERMINATIONS,
+  type Termination,
+} from "./contract.ts";
+
+export const migrations: Migration[] = [
+  {
+    id: "intent/0001",
+    sql: `
+      CREATE TABLE runs (
+        id {text} NOT NULL PRIMARY KEY, tenant {text} NOT NULL, actor {text} NOT NULL, chain {text} NOT NULL,
+        chain_hash {text} NOT NULL, contract {text} NOT NULL, contract_version {int} NOT NULL, snapshot {text} NOT NULL,
+        code_hash {text} NOT NULL, input {text}, input_blob {text}, input_hash {text} NOT NULL, vars {text} NOT NULL,
+        lane {text} NOT NULL, isolation {text} NOT NULL, limits {text} NOT NULL, retry {text} NOT NULL, why {text},
+        key_hash {text}, state {text} NOT NULL, termination {text}, attempt {int} NOT NULL, node {text}, boot {text},
+        runner {text}, jail {text}, cold {int}, created_at {int} NOT NULL, queued_at {int}, admitted_at {int},
+        started_at {int}, ended_at {int}, deadline_at {int}, expires_at {int}, startup_us {int}, completion_us {int},
+        cpu_us {int}, rss_peak_mb {int}, result {text}, result_blob {text}, result_hash {text}, http {text},
+        error {text}, output_bytes {int}, log_bytes {int}, log_dropped {int}, blocked {text}, cancelled_by {text},
+        entries {text} NOT NULL
+      );
+      CREATE INDEX runs_by_tenant ON runs (tenant, id);
+      CREATE INDEX runs_live ON runs (state, id) WHERE state <> 'ended';
+      CREATE TABLE run_keys (
+        tenant {text} NOT NULL, actor {text} NOT NULL, key {text} NOT NULL, request_hash {text} NOT NULL,
+        run {text} NOT NULL, expires_at {int} NOT NULL, PRIMARY KEY (tenant, actor, key)
+      );
+      CREATE INDEX run_keys_by_expiry ON run_keys (expires_at);
+      CREATE TABLE run_logs (
+        run {text} NOT NULL, seq {int} NOT NULL, seq_last {int} NOT NULL, lines {text} NOT NULL, PRIMARY KEY (run, seq)
+      );
+      CREATE TABLE code (
+        tenant {text} NOT NULL, hash {text} NOT NULL, sources {text}, sources_blob {text}, bytes {int} NOT NULL,
+        last_used_at {int} NOT NULL, PRIMARY KEY (tenant, hash)
+      );
+      CREATE TABLE nodes (id {text} NOT NULL PRIMARY KEY, boot {text} NOT NULL, heartbeat_at {int} NOT NULL);
+    `,
+    tables: {
+      runs: "audited",
+      run_keys: "operational",
+      run_logs: "operational",
+      code: "operational",
+      nodes: "operational",
+    },
+  },
+];
+
+/** One run. `running` exists in memory only: the row goes from `queued` or nothing to `starting` to `ended`. */
+export interface RunRow {
+  id: RunId;
+  tenant: TenantId;
+  actor: string;
+  chain: ChainLink[];
+  chain_hash: string;
+  contract: string;
+  contract_version: number;
+  snapshot: string;
+  code_hash: string;
+  /** JSON text; null when it is a blob. */
+  input: string | null;
+  input_blob: string | null;
+  input_hash: string;
+  vars: Record<string, string>;
+  lane: Lane;
+  isolation: "process";
+  limits: LimitTable;
+  retry: "never" | "if_lost";
+  why: string | null;
+  key_hash: string | null;
+  state: "queued" | "starting" | "ended";
+  termination: Termination | null;
+  attempt: number;
+  node: string | null;
+  boot: string | null;
+  runner: string | null;
+  jail: JailName | null;
+  cold: boolean | null;
+  created_at: number;
+  queued_at: number | null;
+  admitted_at: number | null;
+  started_at: number | null;
+  ended_at: number | null;
+  deadline_at: number | null;
+  expires_at: number | null;
+  /** Microseconds, as all `_us`. */
+  startup_us: number | null;
+  completion_us: number | null;
+  cpu_us: number | null;
+  rss_peak_mb: number | null;
+  result: string | null;
+  result_blob: string | null;
+  result_hash: string | null;
+  http: NonNullable<Outcome["http"]> | null;
+  error: RunError | null;
+  output_bytes: number | null;
+  log_bytes: number | null;
+  log_dropped: number | null;
+  blocked: BlockedCall[] | null;
+  cancelled_by: string | null;
+  /** Ids of the run's ledger entries. */
+  entries: string[];
+}
+
+const int = z.int().nullable();
+const str = z.string().nullable();
+const bool = int.transform((value) => (value === null ? null : value === 1));
+/** Our own JSON, written by `paramsOf`. */
+const json = <T>() => z.string().transform((text) => JSON.parse(text) as T);
+const json_or_null = <T>() => str.transform((text) => (text === null ? null : (JSON.parse(text) as T)));
+
+const runRow = z.object({
+  id: z.string().transform((id) => id as RunId),
+  tenant: z.string().transform((id) => id as TenantId),
+  actor: z.string(),
+  chain: json<ChainLink[]>(),
+  chain_hash: z.string(),
+  contract: z.string(),
+  contract_version: z.int(),
+  snapshot: z.string(),
+  code_hash: z.string(),
+  input: str,
+  input_blob: str,
+  input_hash: z.string(),
+  vars: json<Record<string, string>>(),
+  lane: z.enum(LANES),
+  isolation: z.literal("process"),
+  limits: json<LimitTable>(),
+  retry: z.enum(["never", "if_lost"]),
+  why: str,
+  key_hash: str,
+  state: z.enum(["queued", "starting", "ended"]),
+  termination: z.enum(TERMINATIONS).nullable(),
+  attempt: z.int(),
+  node: str,
+  boot: str,
+  runner: str,
+  jail: z.enum(["unshare", "bwrap", "none"]).nullable(),
+  cold: bool,
+  created_at: z.int(),
+  queued_at: int,
+  admitted_at: int,
+  started_at: int,
+  ended_at: int,
+  deadline_at: int,
+  expires_at: int,
+  startup_us: int,
+  completion_us: int,
+  cpu_us: int,
+  rss_peak_mb: int,
+  result: str,
+  result_blob: str,
+  result_hash: str,
+  http: json_or_null<NonNullable<Outcome["http"]>>(),
+  error: json_or_null<RunError>(),
+  output_bytes: int,
+  log_bytes: int,
+  log_dropped: int,
+  blocked: json_or_null<BlockedCall[]>(),
+  cancelled_by: str,
+  entries: json<string[]>(),
+}) satisfies z.ZodType<RunRow>;
+
+const COLUMNS = Object.keys(runRow.shape) as (keyof RunRow)[];
+/** What a list reads: everything but the large columns. */
+const LIST_COLUMNS = COLUMNS.map((name) => (name === "result" || name === "input" ? `NULL AS ${name}` : name));
+
+function columnOf(value: RunRow[keyof RunRow]): Value {
+  if (typeof value === "boolean") return value ? 1 : 0;
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
+}
+
+/** Columns that change only together with a ledger entry; the entry carries their keyed digest. */
+const AUDITED = [
+  ...["id", "tenant", "actor", "chain_hash", "contract", "contract_version", "snapshot", "code_hash", "input_hash"],
+  ...["vars", "lane", "isolation", "limits", "retry", "why", "key_hash", "state", "termination", "attempt", "node"],
+  ...["boot", "runner", "jail", "cold", "created_at", "queued_at", "admitted_at", "started_at", "ended_at"],
+  ...["deadline_at", "expires_at", "startup_us", "completion_us", "cpu_us", "rss_peak_mb", "result_hash", "http"],
+  ...["error", "output_bytes", "log_bytes", "log_dropped", "blocked", "cancelled_by"],
+] as (keyof RunRow)[];
+
+/** The audited part of a run's row, as the ledger digests it. */
+export function auditedRow(row: RunRow): Row {
+  return Object.fromEntries(AUDITED.map((name) => [name, columnOf(row[name])]));
+}
+
+const INSERT = `INSERT INTO runs (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})`;
+
+export function insertRun(tx: Tx, row: RunRow): void {
+  tx.run(
+    INSERT,
+    COLUMNS.map((name) => columnOf(row[name])),
+    1,
+  );
+}
+
+/** What the row must be for a change of it to hold; any other state rolls the unit back. */
+export type Guard = { state: "queued" } | { state: "starting"; node: string; boot: string };
+
+const CHANGING = COLUMNS.slice(COLUMNS.indexOf("state"));
+const UPDATE = `UPDATE runs SET ${CHANGING.map((name) => `${name} = ?`).join(", ")}, lane = ? WHERE id = ?`;
+
+/** Replaces what may change of a run: everything after the request. Ended rows match no guard. */
+export function updateRun(tx: Tx, row: RunRow, guard: Guard): void {
+  const values = [...CHANGING.map((name) => columnOf(row[name])), row.lane, row.id];
+  if (guard.state === "queued") tx.run(`${UPDATE} AND state = 'queued'`, values, 1);
+  else tx.run(`${UPDATE} AND state = 'starting' AND node = ? AND boot = ?`, [...values, guard.node, guard.boot], 1);
+}
+
+export async function findRun(reader: Reader, id: string): Promise<RunRow | undefined> {
+  const row = await reader.get(`SELECT ${COLUMNS.join(", ")} FROM runs WHERE id = ?`, [id]);
+  return row === undefined ? undefined : runRow.parse(row);
+}
+
+/** Newest first; `input` and `result` are null. `limit + 1` rows at most, so that a caller sees whether more follow. */
+export async function listRuns(reader: Reader, tenant: string, query: RunQuery, limit: number): Promise<RunRow[]> {
+  const where = ["tenant = ?"];
+  const params: Value[] = [tenant];
+  const also = (condition: string, value: Value | undefined) => {
+    if (value === undefined) return;
+    where.push(condition);
+    params.push(value);
+  };
+  also("id < ?", query.cursor);
+  also("state = ?", query.state === "running" ? "starting" : query.state);
+  also("termination = ?", query.termination);
+  const sql = `SELECT ${LIST_COLUMNS.join(", ")} FROM runs WHERE ${where.join(" AND ")} ORDER BY id DESC LIMIT ?`;
+  const rows = await reader.all(sql, [...params, limit + 1]);
+  return rows.map((row) => runRow.parse(row));
+}
+
+/** The ids of runs that had not ended, oldest first. */
+export async function liveRuns(reader: Reader, after: string, limit: number): Promise<RunRow[]> {
+  const sql = `SELECT ${LIST_COLUMNS.join(", ")} FROM runs WHERE state <> 'ended' AND id > ? ORDER BY id LIMIT ?`;
+  return (await reader.all(sql, [after, limit])).map((row) => runRow.parse(row));
+}
+
+export interface KeyRow {
+  request_hash: string;
+  run: string;
+}
+const keyRow = z.object({ request_hash: z.string(), run: z.string() });
+
+export async function findKey(
+  reader: Reader,
+  tenant: string,
+  actor: string,
+  key: string,
+  now: number,
+): Promise<KeyRow | undefined> {
+  const sql = "SELECT request_hash, run FROM run_keys WHERE tenant = ? AND actor = ? AND key = ? AND expires_at > ?";
+  const row = await reader.get(sql, [tenant, actor, key, now]);
+  return row === undefined ? undefined : keyRow.parse(row);
+}
+
+/** Binds the key to the run, unless it is bound: then the unit rolls back. */
+export function insertKey(tx: Tx, k: KeyRow & { tenant: string; actor: string; key: string }, at: number, ttl: number) {
+  tx.run(
+    `INSERT INTO run_keys (tenant, actor, key, request_hash, run, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (tenant, actor, key) DO UPDATE SET request_hash = excluded.request_hash, run = excluded.run,
+       expires_at = excluded.expires_at WHERE run_keys.expires_at <= ?`,
+    [k.tenant, k.actor, k.key, k.request_hash, k.run, at + ttl, at],
+    1,
+  );
+}
+
+export function deleteKeys(tx: Tx, expired_by: number): void {
+  tx.run("DELETE FROM run_keys WHERE expires_at <= ?", [expired_by]);
+}
+
+/** Consecutive lines of one run's log; `lines` is NDJSON, as it is served and hashed. */
+export interface LogChunk {
+  seq: number;
+  seq_last: number;
+  lines: string;
+}
+const logChunk = z.object({ seq: z.int(), seq_last: z.int(), lines: z.string() });
+
+/** Writing a chunk twice keeps the first: a flush whose answer was lost may be repeated. */
+export function insertLog(tx: Tx, run: string, chunk: LogChunk): void {
+  tx.run("INSERT INTO run_logs (run, seq, seq_last, lines) VALUES (?, ?, ?, ?) ON CONFLICT (run, seq) DO NOTHING", [
+    run,
+    chunk.seq,
+    chunk.seq_last,
+    chunk.lines,
+  ]);
+}
+
+/** The next chunk's lines with `seq > after`; empty at the end. */
+export async function readLog(reader: Reader, run: string, after: number): Promise<LogLine[]> {
+  const sql = "SELECT seq, seq_last, lines FROM run_logs WHERE run = ? AND seq_last > ? ORDER BY seq LIMIT 1";
+  const row = await reader.get(sql, [run, after]);
+  if (row === undefined) return [];
+  const lines = logChunk.parse(row).lines.split("\n").filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as LogLine).filter((line) => line.seq > after);
+}
+
+/** The last `seq` that is stored, 0 for none. */
+export async function lastLogSeq(reader: Reader, run: string): Promise<number> {
+  const row = await reader.get("SELECT MAX(seq_last) AS seq FROM run_logs WHERE run = ?", [run]);
+  return z.object({ seq: int }).parse(row ?? { seq: null }).seq ?? 0;
+}
+
+export interface CodeRow {
+  tenant: string;
+  hash: string;
+  /** JSON text of the sources; null when it is a blob. */
+  sources: string | null;
+  sources_blob: string | null;
+  bytes: number;
+}
+const codeRow = z.object({ sources: str, sources_blob: str });
+
+export function upsertCode(tx: Tx, code: CodeRow, now: number): void {
+  tx.run(
+    `INSERT INTO code (tenant, hash, sources, sources_blob, bytes, last_used_at) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (tenant, hash) DO UPDATE SET last_used_at = excluded.last_used_at`,
+    [code.tenant, code.hash, code.sources, code.sources_blob, code.bytes, now],
+  );
+}
+
+export async function findCode(reader: Reader, tenant: string, hash: string) {
+  const row = await reader.get("SELECT sources, sources_blob FROM code WHERE tenant = ? AND hash = ?", [tenant, hash]);
+  return row === undefined ? undefined : codeRow.parse(row);
+}
+
+export function upsertNode(tx: Tx, node: { id: string; boot: string }, now: number): void {
+  tx.run(
+    `INSERT INTO nodes (id, boot, heartbeat_at) VALUES (?, ?, ?)
+     ON CONFLICT (id) DO UPDATE SET boot = excluded.boot, heartbeat_at = excluded.heartbeat_at`,
+    [node.id, node.boot, now],
+  );
+}
+
+/** Is the node silent since `before`, or unknown? */
+export async function isSilent(reader: Reader, node: string, before: number): Promise<boolean> {
+  const row = await reader.get("SELECT heartbeat_at FROM nodes WHERE id = ? AND heartbeat_at > ?", [node, before]);
+  return row === undefined;
+}

@@ -1,0 +1,250 @@
+/**
+ * The only composition root: reads the configuration, builds every room, fills their ports, starts the listener.
+ * `server.js up` serves until it is told to stop; `server.js doctor` looks at the host.
+ */
+import { readFileSync, rmSync, writeSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { banner } from "./banner.ts";
+import { type Config, readConfig, UsageError } from "./config.ts";
+import { doctor } from "./doctor.ts";
+import { EvidenceLedger } from "./evidence/ledger.ts";
+import { evidenceRoutes } from "./evidence/routes.ts";
+import { loadStateKey } from "./evidence/state_key.ts";
+import { migrations as evidence_migrations } from "./evidence/store.ts";
+import { bootIn } from "./execution/adapters/boot.ts";
+import { chooseJail } from "./execution/adapters/choose_jail.ts";
+import { esbuildTransform } from "./execution/adapters/esbuild.ts";
+import { prepareRuntimeDir, sweepRunners } from "./execution/adapters/runtime_dir.ts";
+import { Watchdog } from "./execution/adapters/watchdog.ts";
+import { createCompiler } from "./execution/compiler.ts";
+import { BOOT_FAILURES_MAX, type RunnerPool } from "./execution/contract.ts";
+import { WarmPool } from "./execution/pool.ts";
+import { createApp } from "./http/app.ts";
+import { createLogger } from "./http/logging.ts";
+import { createPrometheus } from "./http/metrics.ts";
+import { listen } from "./http/server.ts";
+import { bootstrap, OWNER_TOKEN_FILE } from "./identity/bootstrap.ts";
+import { kinds as identity_kinds } from "./identity/contract.ts";
+import { IdentityRegistry } from "./identity/identity.ts";
+import { migrations as identity_migrations } from "./identity/store.ts";
+import { kinds as intent_kinds } from "./intent/kinds.ts";
+import { runRoutes } from "./intent/routes.ts";
+import { createRuns } from "./intent/runs.ts";
+import { migrations as intent_migrations } from "./intent/store.ts";
+import { systemClock } from "./kernel/clock.ts";
+import { isGantryError } from "./kernel/errors.ts";
+import { sha256Hex } from "./kernel/hash.ts";
+import { createIds } from "./kernel/ids.ts";
+import type { Logger } from "./kernel/log.ts";
+import { systemRandom } from "./kernel/random.ts";
+import { kinds as policy_kinds } from "./policy/contract.ts";
+import { ContractPolicy } from "./policy/policy.ts";
+import { policyRoutes } from "./policy/routes.ts";
+import { migrations as policy_migrations } from "./policy/store.ts";
+import { openPrivateFiles } from "./storage/adapters/private_files.ts";
+import { openSqlite } from "./storage/adapters/sqlite.ts";
+import { VERSION } from "./version.ts";
+
+const EXIT_USAGE = 2;
+const EXIT_SOFTWARE = 70;
+const SERVER_FILE = "server.json";
+
+/** Storage owns no ledger: what it gives up is recorded from here. */
+const timer_kinds = {
+  "timer.parked": z.strictObject({ owner: z.string(), key: z.string(), attempts: z.int().min(1) }),
+};
+
+/** What every room is built from. */
+function groundOf(config: Config) {
+  const clock = systemClock();
+  const random = systemRandom();
+  const ids = createIds(clock, random);
+  const prometheus = createPrometheus();
+  const logger = createLogger({ level: config.log_level });
+  return { clock, random, ids, logger, log: logger, metrics: prometheus.metrics, prometheus };
+}
+
+type Ground = ReturnType<typeof groundOf>;
+
+/** Floors 0 to 2: the store, who may ask, what is recorded, what may run. */
+async function buildLower(config: Config, ground: Ground) {
+  const storage = await openSqlite({
+    ...ground,
+    directory: config.data,
+    migrations: [...evidence_migrations, ...identity_migrations, ...policy_migrations, ...intent_migrations],
+  });
+  try {
+    const files = openPrivateFiles(config.data, ground.random);
+    const ledger = new EvidenceLedger({
+      ...ground,
+      storage,
+      state_key: await loadStateKey(files, ground.random),
+      kinds: { ...identity_kinds, ...policy_kinds, ...intent_kinds, ...timer_kinds },
+    });
+    const owned = await bootstrap({ ...ground, storage, files, ledger });
+    const identity = new IdentityRegistry({ ...ground, storage, ledger });
+    const policy = new ContractPolicy({ ...ground, storage, ledger });
+    const documents = config.contracts.map((path) => ({ name: path, text: readContract(path) }));
+    await policy.applyAll(owned.tenant, documents, [{ actor: owned.owner, kind: "human" }]);
+    return { storage, files, ledger, identity, policy, owned };
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+}
+
+/** @throws UsageError */
+function readContract(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`A contract of the config file cannot be read: ${(error as Error).message}.`);
+  }
+}
+
+/** Floor 4: the jail that this host offers, and the processes in it. */
+async function buildExecution(config: Config, ground: Ground) {
+  const { clock, logger } = ground;
+  const runtime = prepareRuntimeDir({ data_dir: config.data, runner_uid: config.runner_uid });
+  const swept = sweepRunners(runtime);
+  if (swept > 0) logger.warn({ swept }, "killed runners that an earlier start left behind");
+  const { jail, report } = await chooseJail(runtime, clock, config.insecure_no_jail);
+  if (jail === undefined) logger.error({ problems: report.problems }, "this host offers no jail: runs are refused");
+  if (jail?.name === "none")
+    logger.warn({}, "guests run WITHOUT A JAIL (--insecure-no-jail); each run's record says so");
+  const watchdog = new Watchdog((error) => {
+    // Guests that nobody watches must not run on; the death signal takes them down with us.
+    logger.error({ err: error }, "the watchdog is lost");
+    process.exit(EXIT_SOFTWARE);
+  });
+  const pool = new WarmPool(
+    {
+      boot: jail === undefined ? undefined : bootIn(jail, runtime, clock),
+      report,
+      warm: config.warm_runners,
+      boots: config.concurrent_boots,
+    },
+    { ...ground, watchdog },
+  );
+  const compiler = createCompiler(esbuildTransform(clock));
+  const close = async (): Promise<void> => {
+    await pool.close();
+    await watchdog.close();
+    await compiler.close();
+    rmSync(runtime.path, { recursive: true, force: true });
+  };
+  return { pool, compiler, report, close };
+}
+
+function poolTrouble(pool: RunnerPool): string | undefined {
+  const { jail, boot_failures } = pool.stats();
+  if (jail === null) return "this host offers no jail";
+  return boot_failures >= BOOT_FAILURES_MAX ? `the last ${boot_failures} boots of a runner failed` : undefined;
+}
+
+async function up(config: Config): Promise<void> {
+  const ground = groundOf(config);
+  const { clock, logger } = ground;
+  const lower = await buildLower(config, ground);
+  const { storage, files, ledger, identity, policy } = lower;
+  const execution = await buildExecution(config, ground);
+  const runs = createRuns({
+    ...ground,
+    ...lower,
+    ...execution,
+    node: {
+      id: `${hostname()}-${sha256Hex(config.data).slice(0, 8)}`,
+      boot: Buffer.from(ground.random.bytes(8)).toString("hex"),
+    },
+    capacity: { slots: config.slots, memory_mb: config.slots_memory_mb },
+  });
+  const app = createApp({
+    ...ground,
+    identity,
+    routes: [runRoutes({ runs, identity }), policyRoutes({ policy, identity }), evidenceRoutes({ ledger, identity })],
+    checks: { storage: () => storage.unwritable(), runners: () => poolTrouble(execution.pool) },
+    version: VERSION,
+  });
+  const recovered = await runs.recover();
+  if (recovered.lost + recovered.requeued > 0) logger.warn(recovered, "took up what an earlier start left behind");
+  storage.timers.start((tx, { owner, key, attempts }, error) => {
+    logger.error({ owner, key, attempts, error }, "a timer was given up");
+    const actor = [{ actor: lower.owned.owner, kind: "human" as const }];
+    ledger.append(tx, { kind: "timer.parked", tenant: lower.owned.tenant, actor, data: { owner, key, attempts } });
+  });
+  const listener = await listen(app, { host: config.host, port: config.port, clock }).catch(async (error: unknown) => {
+    await execution.close();
+    throw listenFault(error, config);
+  });
+  await files.replace(SERVER_FILE, `${JSON.stringify({ url: listener.url, pid: process.pid })}\n`);
+
+  await stopSignal(logger);
+  logger.info({ drain_ms: config.drain_ms }, "stopping: running runs may end, new ones are refused");
+  rmSync(join(config.data, SERVER_FILE), { force: true });
+  // Whoever follows the ledger would hold the listener open for as long as it is patient.
+  ledger.close();
+  await Promise.all([runs.drain(config.drain_ms), listener.close(config.drain_ms)]);
+  await execution.close();
+  await storage.timers.stop();
+  await storage.close();
+
+  async function stopSignal(log: Logger): Promise<void> {
+    const signalled = new Promise<string>((resolve) => {
+      for (const signal of ["SIGINT", "SIGTERM"] as const) {
+        process.once(signal, () => {
+          resolve(signal);
+          // Asked twice: at once. What is acknowledged is durable, the rest is taken up at the next start.
+          process.once(signal, () => process.exit(130));
+        });
+      }
+    });
+    process.stdout.write(banner(config, listener.url, execution.report, await policy.list(lower.owned.tenant)));
+    if (config.ready_fd !== undefined) {
+      const ready = { url: listener.url, token_file: join(config.data, OWNER_TOKEN_FILE), data: config.data };
+      writeSync(config.ready_fd, `${JSON.stringify(ready)}\n`);
+    }
+    log.info({ signal: await signalled }, "told to stop");
+  }
+}
+
+/** Why the listener could not have its place, as a sentence where the caller chose the place. */
+function listenFault(error: unknown, { host, port }: Config): unknown {
+  const { code } = error as { code?: string };
+  if (code === "EADDRINUSE")
+    return new UsageError(`Port ${port} of ${host} is in use. Stop what uses it, or say --port.`);
+  if (code === "EACCES")
+    return new UsageError(`Port ${port} of ${host} is not yours to use. Say --port 1024 or above.`);
+  if (code === "EADDRNOTAVAIL")
+    return new UsageError(`${host} (host in the config file) is no address of this machine.`);
+  return error;
+}
+
+async function main([command = "", ...args]: string[]): Promise<number> {
+  if (command === "up") {
+    await up(readConfig(args));
+    return 0;
+  }
+  if (command === "doctor") return doctor(args);
+  throw new UsageError(`"${command}" is not a command of the server; there are up and doctor.`);
+}
+
+/** What a person reads who started this: a sentence where it is known what is wrong, else the stack. */
+function saidOf(error: unknown): string {
+  if (error instanceof UsageError) return error.message;
+  if (!isGantryError(error)) return (error as Error).stack ?? String(error);
+  const places = (error.parts.problems ?? []).map(({ at, line, column, text }) => {
+    const [file] = at.split("#");
+    return `\n  ${line === undefined ? at : `${file}:${line}:${column}`}: ${text}`;
+  });
+  return error.message + places.join("");
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`gantry: ${saidOf(error)}\n`);
+  const is_usage = error instanceof UsageError || (isGantryError(error) && error.kind.whose === "caller");
+  process.exit(is_usage ? EXIT_USAGE : EXIT_SOFTWARE);
+}

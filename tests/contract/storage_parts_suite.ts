@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Lock, Storage } from "../../server/src/storage/contract.ts";
+import { BLOB_BYTES_MAX, type Lock, type Storage } from "../../server/src/storage/contract.ts";
 import { INSERT, insertMany, KEYS, keys, notes, SELECT, type StoreUnderTest } from "./storage_notes.ts";
 
 export function lockTests(store: () => StoreUnderTest): void {
@@ -95,6 +95,14 @@ export function blobTests(storage: () => Storage): void {
       expect(limit.size).toBe(bytes_max);
       const over = storage().blobs.put(chunks(new Uint8Array(bytes_max), new Uint8Array(1)), { bytes_max });
       await expect(over).rejects.toMatchObject({ code: "STORAGE_BLOB_TOO_LARGE" });
+    });
+
+    it("let nobody ask for more than BLOB_BYTES_MAX", async () => {
+      const one = new Uint8Array(1);
+      expect((await storage().blobs.put(one, { bytes_max: BLOB_BYTES_MAX })).size).toBe(1);
+      await expect(storage().blobs.put(one, { bytes_max: BLOB_BYTES_MAX + 1 })).rejects.toThrow(
+        "no blob may be larger",
+      );
     });
 
     it("is absent before it is put, after it is deleted, and when its source fails", async () => {

@@ -23,7 +23,7 @@ const BANS: Ban[] = [
   { what: "a wish instead of work", pattern: /\b(TODO|FIXME|XXX)\b/, in: TEXT, such_as: "// TODO: later" },
   {
     what: "a path of one machine",
-    pattern: /(?<![\w./@*-])\/(work|root|home\/(?!<)[\w-]+)(?=[/"'`\s]|$)/m,
+    pattern: /(?<![\w./@*}-])\/(work|root|home\/(?!<)[\w-]+)(?=[/"'`\s]|$)/m,
     in: TEXT,
     but: GUESTS,
     such_as: 'cd "/home/someone/gantry"',

@@ -1,7 +1,9 @@
 import { chmod, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
+import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import type { PrivateFiles } from "../storage/contract.ts";
+import { OWNER_TOKEN_LIFE_MS } from "./contract.ts";
 import { makeToken } from "./token.ts";
 
 let ground: Ground;
@@ -98,4 +100,19 @@ it("a crash between commit and file heals at the next start", async () => {
   expect(ground.owner.actor).toBe(ground.owned.owner);
   expect(await ground.storage.all("SELECT id FROM tokens WHERE revoked_at IS NULL", [])).toHaveLength(1);
   expect(await ground.storage.all("SELECT id FROM tenants", [])).toHaveLength(1);
+});
+
+it("an owner's token works until OWNER_TOKEN_LIFE_MS have passed, and is renewed at the next start", async () => {
+  await ground.remove();
+  const clock = new VirtualClock();
+  ground = await openGround({ clock });
+  const first = ground.secret;
+  clock.advance(OWNER_TOKEN_LIFE_MS - 1);
+  await restart({ clock });
+  expect(ground.owned.minted).toBe(false);
+  clock.advance(1);
+  await expect(ground.identity.authenticate(first)).rejects.toMatchObject({ code: "TOKEN_EXPIRED" });
+  await restart({ clock });
+  expect(ground.owned.minted).toBe(true);
+  expect(ground.owner.actor).toBe(ground.owned.owner);
 });

@@ -24,9 +24,10 @@ export async function openBlobs(directory: string, random: Random, fatal: (error
 
   return {
     async put(content, o) {
+      assert(o.bytes_max <= BLOB_BYTES_MAX, `no blob may be larger than ${BLOB_BYTES_MAX} bytes`);
       const temporary = `${directory}/tmp/${Buffer.from(random.bytes(16)).toString("hex")}`;
       try {
-        const info = await writeSynced(temporary, content, Math.min(o.bytes_max, BLOB_BYTES_MAX));
+        const info = await writeSynced(temporary, content, o.bytes_max);
         const folder = `${directory}/${info.sha256.slice(0, 2)}`;
         if ((await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined) await syncDirectory(directory);
         await rename(temporary, pathOf(info.sha256));

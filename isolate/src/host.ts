@@ -33,9 +33,11 @@ interface WallProps {
   host_nonce: string;
 }
 
+/** A guest may call any name; what is told of it must fit a line. DNS allows 253 characters, a port adds 6. */
+const HOST_TOLD_MAX = 260;
+
 /** Lines for Node, told apart from guests' by a nonce that no guest sees. */
 function tell(host_nonce: string, line: HostLine): void {
-  if (host_nonce === "") return; // the primer
   console.log(`${host_nonce} host ${JSON.stringify(line)}`);
 }
 
@@ -46,14 +48,22 @@ function tell(host_nonce: string, line: HostLine): void {
 export class Wall extends WorkerEntrypoint<HostEnv, WallProps> {
   override async fetch(request: Request): Promise<Response> {
     const method = request.headers.get("upgrade")?.toLowerCase() === "websocket" ? "WEBSOCKET" : request.method;
-    tell(this.ctx.props.host_nonce, { event: "blocked", host: new URL(request.url).host, method });
+    tell(this.ctx.props.host_nonce, {
+      event: "blocked",
+      host: new URL(request.url).host.slice(0, HOST_TOLD_MAX),
+      method,
+    });
     throw new Error("This run's contract grants no network: the call went nowhere and was recorded.");
   }
 
   /** A guest's `connect()` looks opened to it, so the handler closes at once (measured on workerd 1.20261023.1). */
   override async connect(socket: Socket): Promise<void> {
     const { localAddress } = await socket.opened.catch(() => ({ localAddress: undefined }));
-    tell(this.ctx.props.host_nonce, { event: "blocked", host: localAddress ?? "unknown", method: "CONNECT" });
+    tell(this.ctx.props.host_nonce, {
+      event: "blocked",
+      host: (localAddress ?? "unknown").slice(0, HOST_TOLD_MAX),
+      method: "CONNECT",
+    });
     await socket.close();
   }
 }

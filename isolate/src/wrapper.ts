@@ -108,10 +108,14 @@ export class Run extends WorkerEntrypoint {
       throw thrown;
     }
     if (!(response instanceof Response)) throw new TypeError("fetch() must return a Response");
-    const body = response.body ?? new Blob([]).stream();
-    // The body ends only when the guest's background work has, and with it the run.
+    // The response ends only when the guest's background work has, and with it the run. A status such as 204 allows no
+    // body at all, not even an empty one.
+    if (response.body === null) {
+      await this.#settled();
+      return new Response(null, response);
+    }
     const until_settled = new TransformStream<Uint8Array, Uint8Array>({ flush: () => this.#settled() });
-    return new Response(body.pipeThrough(until_settled), response);
+    return new Response(response.body.pipeThrough(until_settled), response);
   }
 
   #methods(): Methods {

@@ -1,9 +1,9 @@
-import { SourceMap } from "node:module";
 import { posix } from "node:path";
-import { init, parse } from "es-module-lexer";
+import { type Import, init, parse } from "es-module-lexer";
 import { GantryError, type Problem } from "../kernel/errors.ts";
 import { code_errors } from "./contract.ts";
-import { candidates, codeFrame } from "./modules.ts";
+import { candidates, codeFrame, syntax } from "./modules.ts";
+import { decodeMap } from "./source_map.ts";
 
 /**
  * The parts of Node's library that workerd has and that mean something in an isolate. What could only pretend
@@ -16,6 +16,8 @@ const NODE_MODULES = new Set(
   url util util/types zlib`.split(/\s+/),
 );
 const CLOUDFLARE_MODULES = new Set(["workers", "sockets"]);
+/** Imports that lead nowhere, told of one module: each costs a look-up, and a module of 4 MB has room for 400,000. */
+const PROBLEMS_MAX = 32;
 
 /** One module's imports, resolved. */
 export interface Linked {
@@ -44,13 +46,14 @@ export const lexerReady: () => Promise<void> = init;
 
 /**
  * Resolves what a module imports among `names`.
- * @throws CODE_IMPORT with every import that leads nowhere
+ * @throws CODE_IMPORT with the imports that lead nowhere, at most `PROBLEMS_MAX`; CODE_SYNTAX
  */
 export function link(script: ScriptSource, names: ReadonlySet<string>): Linked {
-  const [imports, exports] = parse(script.code, script.name);
+  const [imports, exports] = lex(script);
   const exported = exports.flatMap((each) => ("name" in each ? [String(each.name)] : []));
   const linked: Linked = { code: "", needs: [], runtime: [], computed: false, exports: exported };
-  const problems: Problem[] = [];
+  const needs = new Set<string>();
+  const problems: { offset: number; text: string }[] = [];
   let copied_to = 0;
   for (const found of imports) {
     if (found.type === "import-meta") continue;
@@ -60,23 +63,41 @@ export function link(script: ScriptSource, names: ReadonlySet<string>): Linked {
     }
     const target = resolve(script.name, found.specifier, names);
     if ("problem" in target) {
-      problems.push({ ...placeOf(script, found.start), text: target.problem });
+      problems.push({ offset: found.start, text: target.problem });
+      if (problems.length === PROBLEMS_MAX) break;
       continue;
     }
     if (!("module" in target)) {
       linked.runtime.push(found.specifier);
       continue;
     }
-    if (found.type !== "dynamic") linked.needs.push(target.module);
-    // The span of a specifier lies within its quotes. Attributes are dropped: a module's kind follows from its name,
-    // and workerd knows no others.
-    const end = found.type !== "dynamic" && found.attributes !== null ? found.importEnd : found.end + 1;
-    linked.code += script.code.slice(copied_to, found.start - 1) + JSON.stringify(relative(script.name, target.module));
-    copied_to = end;
+    if (found.type !== "dynamic") needs.add(target.module);
+    const [from, to] = spanOf(found);
+    linked.code += script.code.slice(copied_to, from) + JSON.stringify(relative(script.name, target.module));
+    copied_to = to;
   }
-  if (problems.length > 0) throw importError(script, problems);
+  if (problems.length > 0) throw importError(script, placed(script, problems));
   linked.code += script.code.slice(copied_to);
+  linked.needs = [...needs];
   return linked;
+}
+
+function lex(script: ScriptSource): ReturnType<typeof parse> {
+  try {
+    return parse(script.code, script.name);
+  } catch {
+    // The compiler took it, so it is correct; the lexer follows 1,024 open brackets (es-module-lexer 3.0.5, measured).
+    throw syntax({ at: script.name, text: "nests brackets deeper than 1,024 levels" });
+  }
+}
+
+/**
+ * What to replace: the specifier with its quotes, and import attributes. They are dropped, since a module's kind follows
+ * from its name, and workerd knows no others. The lexer's span lies within the quotes, but for dynamic imports around them.
+ */
+function spanOf(found: Import): [from: number, to: number] {
+  if (found.type === "dynamic") return [found.start, found.attributesStart < 0 ? found.end : found.importEnd - 1];
+  return [found.start - 1, "attributes" in found && found.attributes !== null ? found.importEnd : found.end + 1];
 }
 
 function importError(script: ScriptSource, problems: Problem[]): GantryError {
@@ -95,7 +116,8 @@ function resolve(
 ): { module: string } | { runtime: true } | { problem: string } {
   if (specifier.startsWith("./") || specifier.startsWith("../")) {
     const path = posix.join(posix.dirname(from), specifier);
-    if (path.startsWith("..")) return { problem: `"${specifier}" leaves the program's own directory` };
+    if (path === ".." || path.startsWith("../"))
+      return { problem: `"${specifier}" leaves the program's own directory` };
     const module = candidates(path).find((name) => names.has(name));
     if (module !== undefined) return { module };
     return {
@@ -117,20 +139,18 @@ function split(specifier: string): [scheme: string, rest: string] {
 
 function relative(from: string, to: string): string {
   const path = posix.relative(posix.dirname(from), to);
-  return path.startsWith(".") ? path : `./${path}`;
+  return path.startsWith("../") ? path : `./${path}`;
 }
 
-/** Where an import stands in the source as it came. */
-function placeOf(script: ScriptSource, offset: number): Problem {
-  const before = script.code.slice(0, offset).split("\n");
-  const entry = sourceMap(script.map).findEntry(before.length - 1, before.at(-1)?.length ?? 0);
-  if (!("originalLine" in entry)) return { at: script.name, text: "" };
-  return { at: script.name, line: entry.originalLine + 1, column: entry.originalColumn + 1, text: "" };
-}
-
-/** Lines and columns of a source map count from 0. */
-export function sourceMap(json: string): SourceMap {
-  return new SourceMap(JSON.parse(json));
+/** Where imports stand in the source as it came. */
+function placed(script: ScriptSource, found: { offset: number; text: string }[]): Problem[] {
+  const origin = decodeMap(script.map);
+  return found.map(({ offset, text }) => {
+    const before = script.code.slice(0, offset).split("\n");
+    const place = origin(before.length - 1, before.at(-1)?.length ?? 0);
+    if (place === undefined) return { at: script.name, text };
+    return { at: script.name, line: place.line + 1, column: place.column + 1, text };
+  });
 }
 
 /** The first circle among static imports, as the names along it; undefined when there is none. */

@@ -1,3 +1,4 @@
+import type { HostLine } from "../../../isolate/src/protocol.ts";
 import { LOG_BYTES_KILL } from "../kernel/limits.ts";
 import type { LogLine } from "./contract.ts";
 
@@ -49,7 +50,7 @@ export interface RunLogOptions {
   bytes_max: number;
   now: () => number;
   on_line: (line: LogLine) => void;
-  on_host: (json: string) => void;
+  on_host: (line: HostLine) => void;
   /** Called once, when the process wrote more than `LOG_BYTES_KILL`. */
   on_flood: () => void;
 }
@@ -81,7 +82,8 @@ export class RunLog {
     const nonce = raw.slice(0, space);
     const rest = raw.slice(space + 1);
     if (space > 0 && nonce === this.#o.host_nonce) {
-      this.#o.on_host(rest.slice(rest.indexOf(" ") + 1));
+      const told = parseHostLine(rest.slice(rest.indexOf(" ") + 1));
+      if (told !== undefined) this.#o.on_host(told);
       return;
     }
     const line = nonce === this.#o.log_nonce ? parseGuestLine(rest) : undefined;
@@ -98,6 +100,16 @@ export class RunLog {
     this.bytes += size;
     this.#seq += 1;
     this.#o.on_line({ seq: this.#seq, at: this.#o.now(), level: line.level, text });
+  }
+}
+
+/** The host cuts what it quotes of a guest; should a line be longer all the same, it must not end us. */
+function parseHostLine(json: string): HostLine | undefined {
+  try {
+    return JSON.parse(json) as HostLine;
+  } catch {
+    // Cut at its limit.
+    return undefined;
   }
 }
 

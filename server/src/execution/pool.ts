@@ -57,7 +57,10 @@ export class WarmPool implements RunnerPool {
   #booting = 0;
   #active = 0;
   #boot_failures = 0;
+  /** Set while a boot that failed waits for its next try. */
+  #stop_retry: (() => void) | undefined;
   #closed = false;
+  readonly #boots = new Set<Promise<JailedProcess>>();
   readonly #stop_pings: () => void;
 
   constructor(o: PoolOptions, deps: PoolDeps) {
@@ -72,12 +75,10 @@ export class WarmPool implements RunnerPool {
     if (boot === undefined || this.#closed) throw this.#noJail();
     signal.throwIfAborted();
     const memory_mb = MEMORY_CLASSES_MB.find((size) => size >= want.memory_mb) ?? MEMORY_CLASSES_MB[2];
-    if (memory_mb !== CLASS_MB) return this.#claim(await this.#onDemand(boot, memory_mb), true);
-    const primed = this.#primed.shift();
-    if (primed !== undefined) {
-      this.#refill();
-      return this.#claim(primed, false);
-    }
+    if (memory_mb !== CLASS_MB) return this.#claim(await this.#onDemand(boot, memory_mb, signal), true);
+    const primed = this.#takePrimed();
+    this.#refill();
+    if (primed !== undefined) return this.#claim(primed, false);
     return this.#claim(await this.#next(signal), true);
   }
 
@@ -98,9 +99,20 @@ export class WarmPool implements RunnerPool {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stop_pings();
+    this.#stop_retry?.();
     for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#bootFailed("the pool is closing"));
     for (const process of this.#alive) process.kill();
+    await Promise.allSettled(this.#boots);
     await Promise.all([...this.#alive].map((process) => process.dead));
+  }
+
+  /** The first warm process that still lives: one that has just died is not seen to be gone yet. */
+  #takePrimed(): JailedProcess | undefined {
+    for (let process = this.#primed.shift(); process !== undefined; process = this.#primed.shift()) {
+      if (process.use() !== undefined) return process;
+      this.#deps.watchdog.forget(process.id);
+    }
+    return undefined;
   }
 
   /** Waits for the next process that comes up. */
@@ -108,23 +120,41 @@ export class WarmPool implements RunnerPool {
     if (this.#boot_failures >= BOOT_FAILURES_MAX)
       throw this.#bootFailed("the last boots failed; one is tried each second");
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { resolve, reject };
-      this.#waiters.push(waiter);
-      signal.addEventListener("abort", () => {
-        const at = this.#waiters.indexOf(waiter);
-        if (at >= 0) this.#waiters.splice(at, 1);
+      const aborted = (): void => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
         reject(signal.reason);
-      });
+      };
+      const settled = (): void => signal.removeEventListener("abort", aborted);
+      const waiter: Waiter = {
+        resolve: (process) => {
+          settled();
+          resolve(process);
+        },
+        reject: (error) => {
+          settled();
+          reject(error);
+        },
+      };
+      this.#waiters.push(waiter);
+      signal.addEventListener("abort", aborted);
       this.#refill();
     });
   }
 
-  async #onDemand(boot: Boot, memory_mb: number): Promise<JailedProcess> {
+  async #onDemand(boot: Boot, memory_mb: number, signal: AbortSignal): Promise<JailedProcess> {
+    const booting = this.#boot(boot, memory_mb);
     try {
-      return await this.#boot(boot, memory_mb);
+      return await unlessAborted(booting, signal);
     } catch (error) {
-      throw this.#bootFailed((error as Error).message);
+      // When the boot itself failed there is nothing to give up.
+      void booting.then((process) => this.#giveUp(process)).catch(() => {});
+      throw signal.aborted ? signal.reason : this.#bootFailed((error as Error).message);
     }
+  }
+
+  #giveUp(process: JailedProcess): void {
+    process.kill();
+    this.#deps.watchdog.forget(process.id);
   }
 
   #claim(process: JailedProcess, cold: boolean): Runner {
@@ -148,7 +178,8 @@ export class WarmPool implements RunnerPool {
   #refill(): void {
     const { boot, warm, boots } = this.#o;
     if (boot === undefined) return;
-    while (!this.#closed && this.#booting < boots) {
+    // While boots fail only the timer tries again, however many runs ask.
+    while (!this.#closed && this.#stop_retry === undefined && this.#booting < boots) {
       const missing = Math.max(warm, this.#waiters.length) - this.#primed.length - this.#booting;
       if (missing <= 0) return;
       void this.#bootOne(boot);
@@ -160,17 +191,24 @@ export class WarmPool implements RunnerPool {
     try {
       this.#ready(await this.#boot(boot, CLASS_MB));
       this.#boot_failures = 0;
+      this.#stop_retry?.();
+      this.#stop_retry = undefined;
     } catch (error) {
       this.#failed(error as Error);
     } finally {
       this.#booting -= 1;
       this.#gauge();
     }
-    if (this.#boot_failures === 0) this.#refill();
-    else this.#deps.clock.after(BOOT_RETRY_MS, () => this.#refill());
+    this.#refill();
   }
 
-  async #boot(boot: Boot, memory_mb: number): Promise<JailedProcess> {
+  #boot(boot: Boot, memory_mb: number): Promise<JailedProcess> {
+    const work = this.#start(boot, memory_mb);
+    this.#boots.add(work);
+    return work.finally(() => this.#boots.delete(work));
+  }
+
+  async #start(boot: Boot, memory_mb: number): Promise<JailedProcess> {
     const began = this.#deps.clock.monotonic();
     const process = await boot(this.#deps.ids("rnr"), memory_mb);
     this.#deps.watchdog.adopt(process.id, process.pid);
@@ -181,15 +219,25 @@ export class WarmPool implements RunnerPool {
     return process;
   }
 
+  /** @throws Error when it died before anyone could have it. */
   #ready(process: JailedProcess): void {
+    if (!this.#alive.has(process)) {
+      this.#deps.watchdog.forget(process.id);
+      throw new Error("the process ended right after its boot");
+    }
     const waiter = this.#waiters.shift();
     if (waiter !== undefined) waiter.resolve(process);
     else this.#primed.push(process);
   }
 
   #failed(error: Error): void {
+    if (this.#closed) return;
     this.#boot_failures += 1;
     this.#deps.logger.error({ err: error, failures: this.#boot_failures }, "a runner did not boot");
+    this.#stop_retry ??= this.#deps.clock.after(BOOT_RETRY_MS, () => {
+      this.#stop_retry = undefined;
+      this.#refill();
+    });
     if (this.#boot_failures < BOOT_FAILURES_MAX) return;
     for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#bootFailed(error.message));
   }
@@ -231,4 +279,13 @@ export class WarmPool implements RunnerPool {
       retry_after_ms: BOOT_RETRY_MS,
     });
   }
+}
+
+/** `work`, or a rejection with the signal's reason if it aborts first. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => reject(signal.reason);
+    signal.addEventListener("abort", aborted);
+    work.finally(() => signal.removeEventListener("abort", aborted)).then(resolve, reject);
+  });
 }

@@ -34,7 +34,8 @@ export async function readAnswer(response: IncomingMessage, bytes_max: number): 
   }
   return {
     outcome: outcome as HostOutcome,
-    head: typeof head === "string" ? JSON.parse(head) : undefined,
+    // Node reads header bytes as Latin-1, workerd writes them as UTF-8.
+    head: typeof head === "string" ? JSON.parse(Buffer.from(head, "latin1").toString("utf8")) : undefined,
     body: Buffer.concat(chunks),
   };
 }

@@ -60,7 +60,7 @@ export class Trial {
       bytes_max: job.limits.log_bytes_max,
       now: () => deps.clock.now(),
       on_line: (line) => door.log(line),
-      on_host: (json) => this.#hear(JSON.parse(json)),
+      on_host: (line) => this.#hear(line),
       on_flood: () => this.#settle({ ending: "log_exceeded", error: limitError("log_exceeded", job.limits) }),
     });
   }
@@ -69,10 +69,11 @@ export class Trial {
   async run(signal: AbortSignal): Promise<Outcome> {
     const listening = this.#listen();
     const cancel = new AbortController();
+    const cancelled = (): void =>
+      this.#settle({ ending: "cancelled", error: limitError("cancelled", this.#job.limits) });
     const verdict = await new Promise<Verdict>((settle) => {
       this.#settle = settle;
-      const cancelled = (): void => settle({ ending: "cancelled", error: limitError("cancelled", this.#job.limits) });
-      signal.addEventListener("abort", cancelled, { once: true });
+      signal.addEventListener("abort", cancelled);
       if (signal.aborted) return cancelled();
       this.#watch();
       this.#call(cancel.signal).then(
@@ -80,6 +81,7 @@ export class Trial {
         () => void this.#broken().then(settle),
       );
     });
+    signal.removeEventListener("abort", cancelled);
     const ended = this.#deps.clock.monotonic();
     const use = this.#process.use();
     // An answer ends the log with a line of its own; without one the log ends with the process. Waiting for the process
@@ -116,6 +118,7 @@ export class Trial {
       this.#log.count(chunk.length);
       lines.push(chunk);
     });
+    stdout.resume(); // it was paused when the primer had said its last
     // What the engine itself says is not the guest's log, but a guest can make it talk.
     stderr.on("data", (chunk: Buffer) => this.#log.count(chunk.length));
     return () => lines.flush();

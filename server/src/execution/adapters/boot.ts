@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { RunCall } from "../../../../isolate/src/protocol.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { RunnerId } from "../../kernel/ids.ts";
@@ -16,13 +17,13 @@ const PRIMER: RunCall = {
   run: "",
   deadline: 0,
   entry: "primer.js",
-  modules: { "primer.js": { js: "export default () => 1;" } },
+  modules: { "primer.js": { js: 'export default () => { console.log("primed"); return 1; };' } },
   node_compat: false,
   vars: {},
   input: "null",
   output_bytes_max: 16,
-  log_nonce: "",
-  host_nonce: "",
+  log_nonce: "primer",
+  host_nonce: "primer",
 };
 
 /** Boots and primes runners in one jail. Rejects with what the engine said when either fails. */
@@ -30,8 +31,10 @@ export function bootIn(jail: Jail, runtime: RuntimeDir, clock: Clock): Boot {
   return async (id, memory_mb) => {
     const process = await JailedProcess.boot({ jail, runtime, id, memory_mb, clock });
     try {
+      const said = Promise.race([primerSaid(process.stdout), process.dead]);
       const response = await process.client.run(JSON.stringify(PRIMER), AbortSignal.timeout(PRIME_MS_MAX));
       const answer = await readAnswer(response, PRIMER.output_bytes_max);
+      await said;
       if (answer?.outcome !== "value") throw new Error(`the primer ended ${answer?.outcome}: ${answer?.body}`);
       return process;
     } catch (cause) {
@@ -42,4 +45,18 @@ export function bootIn(jail: Jail, runtime: RuntimeDir, clock: Clock): Boot {
       });
     }
   };
+}
+
+/** Reads the primer's lines to their end, so that none of them is left over for the first guest's log. */
+function primerSaid(stdout: Readable): Promise<void> {
+  return new Promise((resolve) => {
+    let text = "";
+    stdout.on("data", function read(chunk: Buffer) {
+      text += chunk.toString("latin1");
+      if (!text.includes('{"event":"ended"}\n')) return;
+      stdout.off("data", read);
+      stdout.pause();
+      resolve();
+    });
+  });
 }

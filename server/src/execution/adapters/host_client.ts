@@ -73,7 +73,10 @@ export class HostClient {
 
   #send(method: string, path: string, body: string | undefined, signal: AbortSignal): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const call = request({ agent: this.#agent, method, path, signal, host: "runner", maxHeaderSize: HEAD_BYTES_MAX }, resolve);
+      const call = request(
+        { agent: this.#agent, method, path, signal, host: "runner", maxHeaderSize: HEAD_BYTES_MAX },
+        resolve,
+      );
       call.on("error", reject);
       call.end(body);
     });

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
 import type { RunnerId } from "../../kernel/ids.ts";
 import { HostClient } from "./host_client.ts";
@@ -98,7 +98,7 @@ export class JailedProcess {
 
 interface Spawned {
   process: ChildProcess;
-  control: Readable;
+  control: Duplex;
   stdout: Readable;
   stderr: Readable;
   dead: Promise<ExitInfo>;
@@ -115,7 +115,8 @@ function spawnJail(command: string[], dir: RunnerDir, runtime: RuntimeDir): Spaw
     ...(runtime.ca_file === undefined ? {} : { SSL_CERT_FILE: join(runtime.isolate, runtime.ca_file) }),
   };
   const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe", "pipe"], env, cwd: dir.path });
-  const [, stdout, stderr, control] = child.stdio as unknown as [null, Readable, Readable, Readable];
+  const [, stdout, stderr, control] = child.stdio as unknown as [null, Readable, Readable, Duplex];
+  control.on("error", () => {}); // it died before it was answered: its end tells the story
   let tail = "";
   stderr.on("data", (chunk: Buffer) => {
     tail = (tail + chunk.toString("utf8")).slice(-STDERR_KEPT);
@@ -134,12 +135,13 @@ function spawnJail(command: string[], dir: RunnerDir, runtime: RuntimeDir): Spaw
   return { process: child, control, stdout, stderr, dead };
 }
 
-/** Waits for workerd's own message on the inherited descriptor (`--control-fd`). */
+/** Answers the jail when it is built, and waits for workerd's own message on the same descriptor (`--control-fd`). */
 async function ready(child: Spawned, clock: Clock): Promise<void> {
   const lines = createInterface({ input: child.control });
   const cancel = clock.after(BOOT_MS_MAX, () => child.process.kill("SIGKILL"));
   try {
     for await (const line of lines) {
+      if (line.includes('"event":"jail"')) child.control.write("\n");
       if (line.includes('"event":"listen"')) return;
     }
     throw new Error("the process ended before it was ready");

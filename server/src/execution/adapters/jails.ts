@@ -60,6 +60,20 @@ function dropped(spec: JailSpec): string[] {
   return [...drop, "setpriv", "--pdeathsig=KILL", "--"];
 }
 
+/**
+ * The last step before the engine: a word to us and one back. When we died while the jail was being built, some death
+ * signal was set too late to be sent: bubblewrap (0.8.0) sets its child's as its last act, setpriv once it runs. Then
+ * no answer comes, and the shell ends with the pipe; whoever was answered has every signal set. That the word could be
+ * sent proves nothing: a process that we were just forking may still hold our end of the pipe. jail.sh does the same.
+ */
+const ANNOUNCED = [
+  "sh",
+  "-c",
+  // Shells add names of their own to an empty environment.
+  `printf '{"event":"jail"}\\n' >&3 && read -r _ <&3 && exec env -i \${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} "$@"`,
+  "jail",
+];
+
 export const unshareJail: Jail = {
   name: "unshare",
   needs: ["setpriv", "unshare", "prlimit", "mount", "pivot_root", "sh"],
@@ -100,6 +114,7 @@ export const bwrapJail: Jail = {
     ...["--proc", "/proc", "--perms", "0700", "--size", String(16 * MB), "--tmpfs", "/tmp"],
     ...["null", "zero", "random", "urandom"].flatMap((name) => ["--dev-bind", `/dev/${name}`, `/dev/${name}`]),
     ...["--remount-ro", "/", "--chdir", "/gantry", "--"],
+    ...ANNOUNCED,
     ...rlimits(spec),
     "/gantry/workerd",
     ...serve(spec, "/gantry"),
@@ -119,9 +134,15 @@ function libraries(name: string): string[] {
 /** No jail at all, for hosts that offer none and people who accept that: only with `--insecure-no-jail`. */
 export const noJail: Jail = {
   name: "none",
-  needs: ["setpriv", "prlimit"],
+  needs: ["setpriv", "prlimit", "sh"],
   guest: "self",
-  command: (spec) => [...dropped(spec), ...rlimits(spec), spec.runtime.workerd, ...serve(spec, spec.runtime.path)],
+  command: (spec) => [
+    ...dropped(spec),
+    ...ANNOUNCED,
+    ...rlimits(spec),
+    spec.runtime.workerd,
+    ...serve(spec, spec.runtime.path),
+  ],
 };
 
 /** Which of the programs are missing. */

@@ -16,6 +16,7 @@ const PAGE_BYTES = 4096;
 /** `/proc/<pid>/stat` behind a descriptor that stays open: a dead process then reads ESRCH, so a reused pid cannot fool it. */
 export class StatReader {
   readonly #fd: number;
+  #closed = false;
   readonly #buffer = Buffer.alloc(1024);
 
   /** @throws ENOENT when there is no such process. */
@@ -23,8 +24,10 @@ export class StatReader {
     this.#fd = openSync(`/proc/${pid}/stat`, "r");
   }
 
-  /** Undefined once the process is gone. About 4 µs. */
+  /** Undefined once the process is gone or the reader closed. About 4 µs. */
   read(): ProcessUse | undefined {
+    // The number of a closed descriptor may already be that of another runner's.
+    if (this.#closed) return undefined;
     try {
       const length = readSync(this.#fd, this.#buffer, 0, this.#buffer.length, 0);
       return parseStat(this.#buffer.toString("latin1", 0, length));
@@ -35,6 +38,8 @@ export class StatReader {
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     closeSync(this.#fd);
   }
 }

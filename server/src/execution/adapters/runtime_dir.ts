@@ -18,6 +18,7 @@ import { fileURLToPath } from "node:url";
 import { entryPoint } from "../../kernel/entries.ts";
 import { sha256Hex } from "../../kernel/hash.ts";
 import { startTicks } from "./procfs.ts";
+import { strayProcesses } from "./strays.ts";
 
 /** A unix socket's path has at most this many bytes (`sun_path`, unix(7), without its final zero). */
 export const SOCKET_PATH_MAX = 107;
@@ -151,20 +152,23 @@ export function recordPid(dir: RunnerDir, pid: number): void {
 
 /**
  * Kills what an earlier life of this data directory left behind and removes its directories. Runners die with their
- * parent; this is for the one that a kill caught between fork and death signal. Pid and start time must both match.
+ * parent; this is for the one that a kill caught while its jail was being built. Pid and start time must both match.
  * @returns how many processes were still alive.
  */
 export function sweepRunners(runtime: RuntimeDir): number {
   let killed = 0;
+  const kill = (pid: number, ticks: number): void => {
+    if (startTicks(pid) !== ticks) return;
+    process.kill(pid, "SIGKILL");
+    killed += 1;
+  };
   const parent = join(runtime.path, "r");
   for (const name of existsSync(parent) ? readdirSync(parent) : []) {
     const file = join(parent, name, "pid");
     const [pid, ticks] = existsSync(file) ? readFileSync(file, "latin1").trim().split(" ").map(Number) : [];
-    if (pid !== undefined && ticks !== undefined && ticks > 0 && startTicks(pid) === ticks) {
-      process.kill(pid, "SIGKILL");
-      killed += 1;
-    }
+    if (pid !== undefined && ticks !== undefined && ticks > 0) kill(pid, ticks);
     rmSync(join(parent, name), { recursive: true, force: true });
   }
+  for (const { pid, start_ticks } of strayProcesses(runtime.path)) kill(pid, start_ticks);
   return killed;
 }

@@ -1,0 +1,256 @@
+import { readFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { eventually } from "../../../tests/fixtures/eventually.ts";
+import { type JailedPool, openJailedPool } from "../../../tests/fixtures/jailed_pool.ts";
+import { need } from "../../../tests/fixtures/need.ts";
+import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
+import { type Clock, systemClock } from "../kernel/clock.ts";
+import { createIds } from "../kernel/ids.ts";
+import { silentLogger } from "../kernel/log.ts";
+import { systemRandom } from "../kernel/random.ts";
+import { noMetrics } from "../kernel/telemetry.ts";
+import { type Boot, bootIn } from "./adapters/boot.ts";
+import type { JailedProcess } from "./adapters/jailed_process.ts";
+import { unshareJail } from "./adapters/jails.ts";
+import { startTicks } from "./adapters/procfs.ts";
+import { Watchdog } from "./adapters/watchdog.ts";
+import { BOOT_FAILURES_MAX, type Runner, type RunnerPool } from "./contract.ts";
+import { type PoolOptions, WarmPool } from "./pool.ts";
+
+let jailed: JailedPool;
+let boot: Boot;
+/** What was really booted, in order. */
+let booted: { process: JailedProcess; memory_mb: number }[];
+let pools: { pool: RunnerPool; watchdog: Watchdog }[];
+
+beforeAll(async () => {
+  jailed = await openJailedPool(unshareJail, { warm: 0 });
+  const real = bootIn(unshareJail, jailed.runtime, systemClock());
+  boot = async (id, memory_mb) => {
+    const process = await real(id, memory_mb);
+    booted.push({ process, memory_mb });
+    return process;
+  };
+});
+afterAll(() => jailed.close());
+beforeEach((context) => {
+  need(context, "userns", jailed.report.ok ? undefined : (jailed.report.problems[0]?.fix ?? "the jail does not hold"));
+  booted = [];
+  pools = [];
+});
+afterEach(async () => {
+  for (const { pool, watchdog } of pools) {
+    await pool.close();
+    await watchdog.close();
+  }
+});
+
+function open(o: Partial<PoolOptions> & { clock?: Clock } = {}): RunnerPool {
+  const { clock = systemClock(), ...options } = o;
+  const random = systemRandom();
+  const watchdog = new Watchdog((error) => {
+    throw error;
+  });
+  const pool = new WarmPool(
+    { boot, report: jailed.report, warm: 0, boots: 2, ...options },
+    { clock, random, ids: createIds(clock, random), watchdog, logger: silentLogger, metrics: noMetrics },
+  );
+  pools.push({ pool, watchdog });
+  return pool;
+}
+
+const never = new AbortController().signal;
+const acquire = (pool: RunnerPool, memory_mb = 128, signal = never): Promise<Runner> =>
+  pool.acquire({ kind: "process", memory_mb }, signal);
+const isGone = (process: JailedProcess): boolean => startTicks(process.pid) === undefined;
+const processOf = (runner: Runner): JailedProcess => booted.find(({ process }) => process.id === runner.id)!.process;
+
+describe("warm processes", () => {
+  it("are kept ready, and one that is claimed is replaced", async () => {
+    const pool = open({ warm: 2 });
+    await eventually(() => pool.stats().primed === 2);
+    expect(pool.stats()).toMatchObject({ jail: "unshare", booting: 0, active: 0, boot_failures: 0 });
+    const runner = await acquire(pool);
+    expect(runner).toMatchObject({ cold: false, jail: "unshare" });
+    expect(pool.stats().active).toBe(1);
+    await eventually(() => pool.stats().primed === 2);
+    expect(booted).toHaveLength(3);
+    runner.discard();
+    runner.discard();
+    expect(pool.stats().active).toBe(0);
+    await eventually(() => isGone(processOf(runner)));
+  });
+
+  it("are claimed by one run each", async () => {
+    const pool = open({ warm: 2 });
+    const runners = await Promise.all(Array.from({ length: 4 }, () => acquire(pool)));
+    expect(new Set(runners.map(({ id }) => id)).size).toBe(4);
+    for (const runner of runners) runner.discard();
+  });
+
+  it("may die before anyone claims them, and are replaced", async () => {
+    const pool = open({ warm: 1 });
+    await eventually(() => pool.stats().primed === 1);
+    process.kill(booted[0]!.process.pid, "SIGKILL");
+    await eventually(() => booted.length === 2 && pool.stats().primed === 1);
+    expect(pool.stats().boot_failures).toBe(0);
+  });
+
+  it("that have just died are not handed out", async () => {
+    const pool = open({ warm: 1 });
+    await eventually(() => pool.stats().primed === 1);
+    const [dead] = booted;
+    process.kill(dead!.process.pid, "SIGKILL");
+    // Without giving way: the exit has happened, and the pool has not heard of it.
+    while (startTicks(dead!.process.pid) !== undefined);
+    expect(pool.stats().primed).toBe(1);
+    const runner = await acquire(pool);
+    expect(runner.id).not.toBe(dead!.process.id);
+    runner.discard();
+  });
+});
+
+describe("acquiring", () => {
+  it("waits for a boot where none is warm", async () => {
+    const pool = open();
+    const runners = await Promise.all([acquire(pool), acquire(pool), acquire(pool)]);
+    expect(runners.map(({ cold }) => cold)).toEqual([true, true, true]);
+    for (const runner of runners) runner.discard();
+  });
+
+  it("gives up with the signal's reason, and leaves the process to the next one", async () => {
+    const pool = open({ boots: 1 });
+    const reason = new Error("changed my mind");
+    await expect(acquire(pool, 128, AbortSignal.abort(reason))).rejects.toBe(reason);
+    expect(pool.stats().booting).toBe(0);
+    const abort = new AbortController();
+    const waiting = acquire(pool, 128, abort.signal);
+    expect(pool.stats().booting).toBe(1);
+    abort.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+    await eventually(() => pool.stats().primed === 1);
+    expect((await acquire(pool)).cold).toBe(false);
+  });
+
+  it("a class that is booted on demand gives up as well, and its process is killed", async () => {
+    const pool = open();
+    const abort = new AbortController();
+    const reason = new Error("changed my mind");
+    const waiting = acquire(pool, 256, abort.signal);
+    abort.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+    expect(pool.stats().active).toBe(0);
+    await eventually(() => booted.length === 1 && isGone(booted[0]!.process));
+  });
+
+  it.each([
+    [16, 128, false],
+    [128, 128, false],
+    [129, 256, true],
+    [256, 256, true],
+    [257, 512, true],
+    [512, 512, true],
+  ])("%i MB get the class %i", async (memory_mb, size, cold) => {
+    const pool = open({ warm: 1 });
+    await eventually(() => pool.stats().primed === 1);
+    const runner = await acquire(pool, memory_mb);
+    expect(runner.cold).toBe(cold);
+    const { process, memory_mb: booted_mb } = booted.find((each) => each.process.id === runner.id)!;
+    expect(booted_mb).toBe(size);
+    expect(readFileSync(`/proc/${process.pid}/cmdline`, "latin1")).toContain(`/${size}.capnp`);
+    runner.discard();
+  });
+
+  it("is refused where there is no jail, with what would help", async () => {
+    const problems = [{ code: "USER_NAMESPACES", fix: "Allow user namespaces." }];
+    const pool = open({ boot: undefined, report: { ...jailed.report, ok: false, problems } });
+    expect(pool.stats().jail).toBeNull();
+    await expect(acquire(pool)).rejects.toMatchObject({
+      code: "RUNNER_NO_JAIL",
+      parts: { detail: "No guest code runs here. Allow user namespaces." },
+    });
+  });
+});
+
+describe("boots that fail", () => {
+  it("are tried each second; BOOT_FAILURES_MAX in a row refuse who waits, and one that succeeds ends it", async () => {
+    const clock = new VirtualClock();
+    let broken = true;
+    let tries = 0;
+    const pool = open({
+      clock,
+      boots: 1,
+      warm: 1,
+      boot: (id, memory_mb) => {
+        tries += 1;
+        return broken ? Promise.reject(new Error("no /proc here")) : boot(id, memory_mb);
+      },
+    });
+    let refused: unknown;
+    void acquire(pool).catch((error: unknown) => {
+      refused = error;
+    });
+    for (let failures = 1; failures < BOOT_FAILURES_MAX; failures++) {
+      await eventually(() => pool.stats().boot_failures === failures && pool.stats().booting === 0);
+      clock.advance(999);
+      expect([tries, refused]).toEqual([failures, undefined]);
+      clock.advance(1);
+    }
+    await eventually(() => refused !== undefined);
+    expect(refused).toMatchObject({ code: "RUNNER_BOOT_FAILED", parts: { retry_after_ms: 1_000 } });
+    expect(JSON.stringify(refused)).toContain("no /proc here");
+    await expect(acquire(pool)).rejects.toHaveProperty("code", "RUNNER_BOOT_FAILED");
+    expect(tries).toBe(BOOT_FAILURES_MAX);
+
+    broken = false;
+    clock.advance(1_000);
+    await eventually(() => pool.stats().primed === 1);
+    expect(pool.stats().boot_failures).toBe(0);
+    (await acquire(pool)).discard();
+  });
+
+  it("a process that is dead on arrival is a boot that failed, and is handed to nobody", async () => {
+    let first = true;
+    const pool = open({
+      boots: 1,
+      boot: async (id, memory_mb) => {
+        const process = await boot(id, memory_mb);
+        if (!first) return process;
+        first = false;
+        process.kill();
+        await process.dead;
+        return process;
+      },
+    });
+    const runner = await acquire(pool);
+    expect(runner.id).toBe(booted[1]?.process.id);
+    runner.discard();
+  });
+
+  it("a larger class that does not boot is refused at once", async () => {
+    const pool = open({ boot: () => Promise.reject(new Error("no memory")) });
+    await expect(acquire(pool, 512)).rejects.toHaveProperty("code", "RUNNER_BOOT_FAILED");
+  });
+});
+
+describe("closing", () => {
+  it("kills what is warm, claimed or still booting, and waits until it is gone", async () => {
+    const pool = open({ warm: 2 });
+    await acquire(pool);
+    await eventually(() => pool.stats().primed >= 1);
+    const large = acquire(pool, 512).catch((error: unknown) => error);
+    await pool.close();
+    await large;
+    expect(booted.length).toBeGreaterThanOrEqual(3);
+    expect(booted.filter(({ process }) => !isGone(process))).toEqual([]);
+  });
+
+  it("refuses who waits, and who comes after", async () => {
+    const pool = open({ boots: 1 });
+    const waiting = expect(acquire(pool)).rejects.toHaveProperty("code", "RUNNER_BOOT_FAILED");
+    await pool.close();
+    await waiting;
+    await expect(acquire(pool)).rejects.toHaveProperty("code", "RUNNER_NO_JAIL");
+    expect(booted.filter(({ process }) => !isGone(process))).toEqual([]);
+  });
+});

@@ -1,0 +1,176 @@
+import { MB, modules, type Refusal, raw, run, withCpuMs } from "./refusal.ts";
+
+/** Bodies that are not what a run is asked for with. */
+export const body: Refusal[] = [
+  {
+    what: "a body that is not JSON",
+    send: raw('{"code": {"source": "x"},\n  "input": }'),
+    status: 400,
+    code: "REQUEST_JSON",
+    at: { at: "", line: 2, column: 12 },
+    says: /line 2, column 12/,
+  },
+  { what: "an empty body", send: raw(""), status: 400, code: "REQUEST_JSON" },
+  ...["[]", '"text"', "1", "null", "true"].map(
+    (text): Refusal => ({
+      what: `a body that is ${text}`,
+      send: raw(text),
+      status: 400,
+      code: "REQUEST_INVALID",
+      at: { at: "" },
+      says: /expected object/,
+    }),
+  ),
+  { what: "no code", send: { json: { input: 1 } }, status: 400, code: "REQUEST_INVALID", at: { at: "/code" } },
+  {
+    what: "an unknown member",
+    send: run({ limit: { cpu_ms: 1 } }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/limit" },
+    says: /did you mean "limits"/,
+  },
+  {
+    what: "an unknown member further down",
+    send: run({ limits: { cpu_mss: 1 } }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/limits/cpu_mss" },
+    says: /did you mean "cpu_ms"/,
+  },
+  ...(["session", "plan", "task", "prompt", "gate", "budget"] as const).map(
+    (name): Refusal => ({
+      what: `the member ${name}, which nothing here understands`,
+      send: run({ [name]: name === "plan" ? { hosts: [] } : "s1" }),
+      status: 400,
+      code: "REQUEST_INVALID",
+      at: { at: `/${name}` },
+      says: /is not known here/,
+    }),
+  ),
+  {
+    what: "code from an artifact",
+    send: { json: { code: { artifact: { repo: "r", commit: "c", entry: "main.ts" } } } },
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/code/artifact" },
+  },
+  ...["pooled", "session"].map(
+    (isolation): Refusal => ({
+      what: `isolation ${isolation}`,
+      send: run({ isolation }),
+      status: 400,
+      code: "REQUEST_INVALID",
+      at: { at: "/isolation" },
+      says: /process/,
+    }),
+  ),
+  { what: "an unknown lane", send: run({ lane: "fast" }), status: 400, code: "REQUEST_INVALID", at: { at: "/lane" } },
+  {
+    what: "a wait past its limit",
+    send: run({ wait_ms: 60_001 }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/wait_ms" },
+  },
+  {
+    what: "a variable with an odd name",
+    send: run({ vars: { "a-b": "x" } }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/vars/a-b" },
+  },
+  {
+    what: "a variable that is too long",
+    send: run({ vars: { A: "x".repeat(5_121) } }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/vars/A" },
+  },
+  {
+    what: "65 variables",
+    send: run({ vars: Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`V${i}`, ""])) }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/vars" },
+  },
+  {
+    what: "base64 that is none",
+    send: modules("main.ts", { "main.ts": "export default () => 1", "a.bin": { base64: "***" } }),
+    status: 400,
+    code: "REQUEST_INVALID",
+  },
+  {
+    what: "an input one byte over its limit",
+    send: () => run({ input: "x".repeat(MB - 1) }),
+    status: 413,
+    code: "INPUT_TOO_LARGE",
+    at: { at: "/input" },
+    says: /1048577 bytes.*1048576/,
+  },
+  {
+    what: "an input that nests 200,000 deep",
+    send: () => raw(`{"code":{"source":"export default () => 1"},"input":${"[".repeat(2e5)}${"]".repeat(2e5)}}`),
+    status: 400,
+    code: "INPUT_DEPTH",
+    at: { at: "/input" },
+  },
+  {
+    what: "an unknown contract",
+    send: run({ contract: "no-such" }),
+    status: 404,
+    code: "CONTRACT_UNKNOWN",
+    says: /no-such/,
+  },
+  { what: "an unknown snapshot", send: run({ snapshot: "snp_0" }), status: 409, code: "SNAPSHOT_STALE" },
+  {
+    what: "bytes that are not UTF-8",
+    send: raw(Buffer.from('{"code":{"source":"export default () => \'\xff\'"}}', "latin1")),
+    status: 400,
+    code: "REQUEST_JSON",
+    at: { at: "", line: 1, column: 42 },
+    says: /UTF-8/,
+  },
+  {
+    what: "bytes that are not UTF-8, after U+FFFD that is meant, on a later line",
+    send: () => raw(Buffer.concat([Buffer.from('\ufeff{"why": "\ufffd\ufffdé",\n "'), Buffer.from([0xc3, 0x28])])),
+    status: 400,
+    code: "REQUEST_JSON",
+    at: { at: "", line: 2, column: 3 },
+  },
+  {
+    what: "half of a surrogate pair in a text that is kept",
+    send: raw('{"code":{"source":"export default () => 1"},"why":"\\ud800"}'),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/why" },
+  },
+];
+
+/** What is no limit. */
+export const limits: Refusal[] = [
+  {
+    what: "the literal NaN",
+    send: withCpuMs("NaN"),
+    status: 400,
+    code: "REQUEST_JSON",
+    at: { at: "", line: 1, column: 64 },
+  },
+  ...['"NaN"', '"100"', "null", "1e999", "-1e999", "-1", "0", "1.5", "60001", "[]", "{}", "true"].map(
+    (text): Refusal => ({
+      what: `the limit ${text}`,
+      send: withCpuMs(text),
+      status: 400,
+      code: "LIMIT_RANGE",
+      at: { at: "/limits/cpu_ms" },
+      says: /an integer from 1 to 60000/,
+    }),
+  ),
+  {
+    what: "limits that are a list",
+    send: run({ limits: [] }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/limits" },
+  },
+];

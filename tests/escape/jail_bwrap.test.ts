@@ -1,0 +1,6 @@
+import { bwrapJail } from "../../server/src/execution/adapters/jails.ts";
+import { jailHosts } from "./jail_hosts.ts";
+import { jailSuite } from "./jail_suite.ts";
+
+jailSuite(bwrapJail);
+jailHosts(bwrapJail);

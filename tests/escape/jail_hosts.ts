@@ -1,0 +1,72 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, cpSync, lstatSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Jail } from "../../server/src/execution/adapters/jails.ts";
+import { prepareRuntimeDir } from "../../server/src/execution/adapters/runtime_dir.ts";
+import { need } from "../fixtures/need.ts";
+import { probeElsewhere } from "./jail_world.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const NO_CERTIFICATES = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /etc/ssl && exec "$@"', "sh"];
+
+/** Hosts on which a jail must hold as well. Each is made by root: as anybody else these tests are skipped, loudly. */
+export function jailHosts(jail: Jail): void {
+  describe(`${jail.name} on an unusual host`, () => {
+    let base: string;
+    beforeEach((context) => {
+      need(context, "root", process.getuid?.() === 0 ? undefined : "only root can make such a host");
+      const { ok, problems } = probeElsewhere(jail.name).report;
+      need(context, jail.name, ok ? undefined : (problems[0]?.fix ?? "the jail does not hold"));
+      base = mkdtempSync("/tmp/gh-");
+      chmodSync(base, 0o755);
+    });
+    afterEach(() => {
+      if (base !== undefined) rmSync(base, { recursive: true, force: true });
+    });
+
+    it("holds from a clone below a home that is closed to others", () => {
+      const home = join(base, "home");
+      cloneInto(home);
+      chmodSync(home, 0o700);
+      expect(isVisibleToNobody(join(home, "package.json"))).toBe(false);
+      const { report } = probeElsewhere(jail.name, { root: home });
+      expect(report).toMatchObject({ ok: true, outer_uid: 65534, problems: [] });
+    });
+
+    it("holds where the host has no certificates: without ours the engine would not start", () => {
+      const { path, workerd, isolate } = prepareRuntimeDir({ data_dir: base, runner_uid: 65534, base });
+      mkdirSync(join(base, "s"));
+      const [file = "", ...args] = [...NO_CERTIFICATES, workerd, "serve", "--experimental", `${isolate}/128.capnp`];
+      const bare = spawnSync(file, args, { cwd: base, env: { PATH: process.env["PATH"] ?? "" }, timeout: 10_000 });
+      expect(bare.error, "it started all the same: the file that we make is not needed any more").toBeUndefined();
+      expect(bare.status).not.toBe(0);
+      rmSync(path, { recursive: true, force: true });
+
+      const { report, ca_file } = probeElsewhere(jail.name, { wrap: NO_CERTIFICATES });
+      expect(ca_file).toBe("ca.pem");
+      expect(report).toMatchObject({ ok: true, problems: [] });
+    });
+  });
+}
+
+/** What a clone needs to start a runner, the engine as hard links where the file system allows. */
+function cloneInto(home: string): void {
+  for (const path of ["package.json", "dist", "isolate/src", "server/package.json", "server/src", "tests/fixtures"]) {
+    cpSync(join(ROOT, path), join(home, path), { recursive: true });
+  }
+  const require = createRequire(import.meta.url);
+  const binary = (require("workerd") as { default: string }).default;
+  for (const from of [dirname(require.resolve("workerd/package.json")), dirname(dirname(binary))]) {
+    const to = join(home, from.slice(from.indexOf("node_modules")));
+    mkdirSync(dirname(to), { recursive: true });
+    if (spawnSync("cp", ["-al", from, to]).status !== 0) cpSync(from, to, { recursive: true, force: true });
+  }
+  expect(lstatSync(join(home, binary.slice(binary.indexOf("node_modules")))).isFile()).toBe(true);
+}
+
+function isVisibleToNobody(path: string): boolean {
+  return spawnSync("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", "test", "-e", path]).status === 0;
+}

@@ -61,7 +61,7 @@ export function readConfig(args: string[]): Config {
     host: from_file.host ?? "127.0.0.1",
     port: options.port === undefined ? (from_file.port ?? 4280) : portOf(options.port),
     warm_runners: from_file.warm_runners ?? 4,
-    concurrent_boots: from_file.concurrent_boots ?? Math.max(1, cores - 1),
+    concurrent_boots: from_file.concurrent_boots ?? cores,
     slots: from_file.slots ?? 4 * cores,
     slots_memory_mb: from_file.slots_memory_mb ?? Math.floor(totalmem() / 2 / MB),
     runner_uid: from_file.runner_uid ?? 65_534,

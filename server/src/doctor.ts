@@ -47,7 +47,6 @@ export async function doctor(args: string[]): Promise<number> {
       git(),
       ...(await jails(scratch, config.runner_uid)),
       cgroups(),
-      certificates(),
       socketPath(),
       disk(at),
       syncLatency(at),
@@ -131,11 +130,6 @@ function cgroups(): Check {
     ok: true,
     detail: `${version} (reported only: limits are kept by the watchdog and rlimits)`,
   };
-}
-
-function certificates(): Check {
-  const found = ["/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"].find((path) => existsSync(path));
-  return { name: "CA bundle", ok: true, detail: found ?? "none on this host: runners get Node's own" };
 }
 
 function socketPath(): Check {

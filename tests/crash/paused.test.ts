@@ -3,16 +3,18 @@ import type { RunRequest, RunView } from "../../server/src/intent/contract.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { startServer, type TestServer } from "../fixtures/server.ts";
 import { readData, storyFaults } from "./audit.ts";
-import { processesOf, RUNTIME_ENV } from "./runner_processes.ts";
+import { liveRunnersOf, processesOf, RUNTIME_ENV } from "./runner_processes.ts";
 
 /** A server that the host stops for a while: a suspended machine, a debugger, a frozen container. */
 const PAUSE_MS = 2_000;
 /** From the end of the pause until a run that is past its limit has ended. */
 const LATE_MS = 3_000;
 
+const RUNNERS = 3;
+
 let server: TestServer;
 beforeEach(async () => {
-  server = await startServer({ config: { warm_runners: 3, slots: 3 }, env: RUNTIME_ENV });
+  server = await startServer({ config: { warm_runners: RUNNERS, slots: RUNNERS }, env: RUNTIME_ENV });
 });
 afterEach(() => server.dispose());
 
@@ -35,12 +37,13 @@ describe.for([
   },
 ])("when $who stands still for two seconds", ({ pids }) => {
   it("runs end within their limits, what waits is run, and nothing is lost", async () => {
+    await eventually(() => liveRunnersOf(server.data).length === RUNNERS, "warm runners");
     const short = await submit(SLEEPS, 1_000);
     const late = await submit(SLEEPS, 3_600_000, { limits: { wall_ms: 1_500 } });
     const loop = await submit("export default () => { for (;;); };", 0, { limits: { cpu_ms: 60_000, wall_ms: 2_500 } });
     const queued = await submit(SLEEPS, 0, { lane: "batch" });
     for (const { id } of [short, late, loop]) {
-      await eventually(async () => (await get(id)).state !== "queued", "the run to start");
+      await eventually(async () => ["running", "ended"].includes((await get(id)).state), "the run to be running");
     }
     await pause(pids());
     const from = performance.now();

@@ -5,7 +5,6 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Jail } from "../../server/src/execution/adapters/jails.ts";
-import { prepareRuntimeDir } from "../../server/src/execution/adapters/runtime_dir.ts";
 import { need } from "../fixtures/need.ts";
 import { probeElsewhere } from "./jail_world.ts";
 
@@ -36,17 +35,8 @@ export function jailHosts(jail: Jail): void {
       expect(report).toMatchObject({ ok: true, outer_uid: 65534, problems: [] });
     });
 
-    it("holds where the host has no certificates: without ours the engine would not start", () => {
-      const { path, workerd, isolate } = prepareRuntimeDir({ data_dir: base, runner_uid: 65534, base });
-      mkdirSync(join(base, "s"));
-      const [file = "", ...args] = [...NO_CERTIFICATES, workerd, "serve", "--experimental", `${isolate}/128.capnp`];
-      const bare = spawnSync(file, args, { cwd: base, env: { PATH: process.env["PATH"] ?? "" }, timeout: 10_000 });
-      expect(bare.error, "it started all the same: the file that we make is not needed any more").toBeUndefined();
-      expect(bare.status).not.toBe(0);
-      rmSync(path, { recursive: true, force: true });
-
-      const { report, ca_file } = probeElsewhere(jail.name, { wrap: NO_CERTIFICATES });
-      expect(ca_file).toBe("ca.pem");
+    it("holds where the host has no certificates: nothing inside speaks TLS", () => {
+      const { report } = probeElsewhere(jail.name, { wrap: NO_CERTIFICATES });
       expect(report).toMatchObject({ ok: true, problems: [] });
     });
   });

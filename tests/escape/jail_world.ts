@@ -38,7 +38,6 @@ export async function holdRunner(jail: string): Promise<Holder> {
 
 export interface Probed {
   report: JailReport;
-  ca_file: string | null;
 }
 
 /** The report of a jail, made by a process of its own below `root`; `wrap` is a command that runs it. */

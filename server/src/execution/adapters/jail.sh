@@ -1,19 +1,18 @@
 # Builds the world of one runner inside fresh user, mount, net, pid, ipc and uts namespaces, then becomes workerd.
-# Called as: sh -c SCRIPT jail ROOT WORKERD SOCKETS ISOLATE DATA_BYTES CA_FILE ARG...
+# Called as: sh -c SCRIPT jail ROOT WORKERD SOCKETS ISOLATE DATA_BYTES ARG...
 #   ROOT     an empty directory to mount the new root on
 #   WORKERD  the binary                    -> /gantry/workerd
 #   SOCKETS  the runner's socket directory -> /gantry/s        (the only writable place but /tmp)
 #   ISOLATE  our code for workerd          -> /gantry/isolate
-#   CA_FILE  path inside, or empty: given where the host has no CA bundle of its own
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
-root=$1 workerd=$2 sockets=$3 isolate=$4 data_bytes=$5 ca_file=$6
-shift 6
+root=$1 workerd=$2 sockets=$3 isolate=$4 data_bytes=$5
+shift 5
 
 mount --make-rprivate /
 mount -t tmpfs -o size=1m,mode=0755,nosuid,nodev gantry "$root"
 cd "$root"
-mkdir -p usr etc/ssl gantry/s gantry/isolate proc tmp dev old
+mkdir -p usr gantry/s gantry/isolate proc tmp dev old
 : >gantry/workerd
 
 # Binds SOURCE read-only at TARGET. A bind of a mount that we do not own keeps the flags that are locked on it, and the
@@ -41,7 +40,6 @@ for name in lib lib64; do
     bind_read_only "/$name" "$name"
   fi
 done
-if [ -d /etc/ssl ]; then bind_read_only /etc/ssl etc/ssl; fi
 bind_read_only "$workerd" gantry/workerd
 bind_read_only "$isolate" gantry/isolate
 mount --bind "$sockets" gantry/s
@@ -62,5 +60,5 @@ printf '{"event":"jail","ro_root":%s}\n' "$ro_root" >&3
 read -r _ <&3
 
 cd /gantry
-exec env -i ${ca_file:+SSL_CERT_FILE="$ca_file"} setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
+exec env -i setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
   prlimit --data="$data_bytes" --cpu=120 --nofile=256 --core=0 /gantry/workerd "$@"

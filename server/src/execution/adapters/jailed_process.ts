@@ -61,7 +61,7 @@ export class JailedProcess {
   }): Promise<JailedProcess> {
     const dir = createRunnerDir(o.runtime, o.id.slice(-SHORT_ID));
     const spec = { runtime: o.runtime, dir, memory_mb: o.memory_mb };
-    const child = spawnJail(o.jail.command(spec), dir, o.runtime);
+    const child = spawnJail(o.jail.command(spec), dir);
     try {
       await ready(child, o.clock);
       const outer = child.process.pid ?? 0;
@@ -108,12 +108,9 @@ interface Spawned {
  * From the main thread only: the death signal that takes jails down with us follows the spawning *thread*.
  * The environment is empty and the working directory the runner's own.
  */
-function spawnJail(command: string[], dir: RunnerDir, runtime: RuntimeDir): Spawned {
+function spawnJail(command: string[], dir: RunnerDir): Spawned {
   const [file = "", ...args] = command;
-  const env = {
-    PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-    ...(runtime.ca_file === undefined ? {} : { SSL_CERT_FILE: join(runtime.isolate, runtime.ca_file) }),
-  };
+  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
   const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe", "pipe"], env, cwd: dir.path });
   const [, stdout, stderr, control] = child.stdio as unknown as [null, Readable, Readable, Duplex];
   control.on("error", () => {}); // it died before it was answered: its end tells the story

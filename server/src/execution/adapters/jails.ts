@@ -70,7 +70,7 @@ const ANNOUNCED = [
   "sh",
   "-c",
   // Shells add names of their own to an empty environment.
-  `printf '{"event":"jail"}\\n' >&3 && read -r _ <&3 && exec env -i \${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} "$@"`,
+  `printf '{"event":"jail"}\\n' >&3 && read -r _ <&3 && exec env -i "$@"`,
   "jail",
 ];
 
@@ -88,7 +88,6 @@ export const unshareJail: Jail = {
     "jail",
     ...[spec.dir.root, spec.runtime.workerd, spec.dir.sockets, spec.runtime.isolate],
     String(dataBytes(spec)),
-    spec.runtime.ca_file === undefined ? "" : `/gantry/isolate/${spec.runtime.ca_file}`,
     ...serve(spec, "/gantry"),
   ],
 };
@@ -102,12 +101,8 @@ export const bwrapJail: Jail = {
     "bwrap",
     ...["--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"],
     ...["--clearenv", "--cap-drop", "ALL", "--uid", "0", "--gid", "0"],
-    ...(spec.runtime.ca_file === undefined
-      ? []
-      : ["--setenv", "SSL_CERT_FILE", `/gantry/isolate/${spec.runtime.ca_file}`]),
     ...["--ro-bind", "/usr", "/usr"],
     ...["lib", "lib64"].flatMap(libraries),
-    ...(existsSync("/etc/ssl") ? ["--ro-bind", "/etc/ssl", "/etc/ssl"] : []),
     ...["--ro-bind", spec.runtime.workerd, "/gantry/workerd"],
     ...["--ro-bind", spec.runtime.isolate, "/gantry/isolate"],
     ...["--bind", spec.dir.sockets, "/gantry/s"],

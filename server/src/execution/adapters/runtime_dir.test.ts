@@ -64,7 +64,7 @@ describe("the runtime directory", () => {
     for (const memory_mb of MEMORY_CLASSES_MB) {
       const config = readFileSync(join(runtime.isolate, `${memory_mb}.capnp`), "utf8");
       expect(config).toContain(`v8Flags = ["--max-heap-size=${memory_mb}"]`);
-      expect(config).toContain('globalOutbound = "nowhere"');
+      expect(config).toContain('globalOutbound = "internet"');
     }
   });
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { GuestFault, HostOutcome } from "../../../isolate/src/protocol.ts";
+import { unreachable } from "../kernel/assert.ts";
 import type { CompiledCode, Outcome } from "./contract.ts";
 import { readableStack, translatePlaces } from "./stack.ts";
 
@@ -71,6 +72,8 @@ export function judgeAnswer(answer: HostAnswer, code: CompiledCode): Verdict {
       return { ending: "threw", error: notJson(faultOf(answer.body).message) };
     case "threw":
       return { ending: "threw", error: thrown(faultOf(answer.body), code) };
+    default:
+      return unreachable(answer.outcome);
   }
 }
 

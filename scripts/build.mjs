@@ -21,6 +21,7 @@ const host = await build({
   ...common,
   entryPoints: {
     server: "server/src/main.ts",
+    nursery: "server/src/execution/adapters/nursery_process.ts",
     "threads/writer": "server/src/storage/adapters/writer.ts",
     "threads/reader": "server/src/storage/adapters/reader.ts",
     "threads/watchdog": "server/src/execution/adapters/watchdog_thread.ts",

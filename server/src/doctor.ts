@@ -15,6 +15,7 @@ import { dirname, join } from "node:path";
 import { readConfig } from "./config.ts";
 import { probe } from "./execution/adapters/choose_jail.ts";
 import { bwrapJail, unshareJail } from "./execution/adapters/jails.ts";
+import { Nursery } from "./execution/adapters/nursery.ts";
 import { prepareRuntimeDir, SOCKET_PATH_MAX, socketPathBytes } from "./execution/adapters/runtime_dir.ts";
 import type { JailReport } from "./execution/contract.ts";
 import { systemClock } from "./kernel/clock.ts";
@@ -77,10 +78,12 @@ function git(): Check {
 /** Starts a runner in each jail, loads a module in it, and reads from the kernel that no route leads out. */
 async function jails(scratch: string, runner_uid: number): Promise<Check[]> {
   const runtime = prepareRuntimeDir({ data_dir: scratch, runner_uid });
-  const clock = systemClock();
+  const nursery = await Nursery.open(runtime, () => {});
+  const host = { runtime, nursery, clock: systemClock() };
   try {
-    const bwrap = await probe(bwrapJail, runtime, clock);
-    const unshare = await probe(unshareJail, runtime, clock);
+    const bwrap = await probe(bwrapJail, host);
+    const unshare = await probe(unshareJail, host);
+    await nursery.close();
     const chosen = bwrap.ok ? bwrap : unshare;
     const best: Check = chosen.ok
       ? { name: "jail", ok: true, detail: `runs use ${chosen.jail}` }

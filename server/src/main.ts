@@ -16,6 +16,7 @@ import { migrations as evidence_migrations } from "./evidence/store.ts";
 import { bootIn } from "./execution/adapters/boot.ts";
 import { chooseJail } from "./execution/adapters/choose_jail.ts";
 import { esbuildTransform } from "./execution/adapters/esbuild.ts";
+import { Nursery } from "./execution/adapters/nursery.ts";
 import { prepareRuntimeDir, sweepRunners } from "./execution/adapters/runtime_dir.ts";
 import { Watchdog } from "./execution/adapters/watchdog.ts";
 import { createCompiler } from "./execution/compiler.ts";
@@ -110,18 +111,21 @@ async function buildExecution(config: Config, ground: Ground) {
   const runtime = prepareRuntimeDir({ data_dir: config.data, runner_uid: config.runner_uid });
   const swept = sweepRunners(runtime);
   if (swept > 0) logger.warn({ swept }, "killed runners that an earlier start left behind");
-  const { jail, report } = await chooseJail(runtime, clock, config.insecure_no_jail);
+  // Guests that nobody watches must not run on, and without the nursery they die: the server goes down with either.
+  const lost = (error: Error): void => {
+    logger.error({ err: error }, "a part that guests depend on is lost");
+    process.exit(EXIT_SOFTWARE);
+  };
+  const nursery = await Nursery.open(runtime, lost);
+  const host = { runtime, nursery, clock };
+  const { jail, report } = await chooseJail(host, config.insecure_no_jail);
   if (jail === undefined) logger.error({ problems: report.problems }, "this host offers no jail: runs are refused");
   if (jail?.name === "none")
     logger.warn({}, "guests run WITHOUT A JAIL (--insecure-no-jail); each run's record says so");
-  const watchdog = new Watchdog((error) => {
-    // Guests that nobody watches must not run on; the death signal takes them down with us.
-    logger.error({ err: error }, "the watchdog is lost");
-    process.exit(EXIT_SOFTWARE);
-  });
+  const watchdog = new Watchdog(lost);
   const pool = new WarmPool(
     {
-      boot: jail === undefined ? undefined : bootIn(jail, runtime, clock),
+      boot: jail === undefined ? undefined : bootIn(jail, host),
       report,
       warm: config.warm_runners,
       boots: config.concurrent_boots,
@@ -131,6 +135,7 @@ async function buildExecution(config: Config, ground: Ground) {
   const compiler = createCompiler(esbuildTransform(clock));
   const close = async (): Promise<void> => {
     await pool.close();
+    await nursery.close();
     await watchdog.close();
     await compiler.close();
     rmSync(runtime.path, { recursive: true, force: true });

@@ -4,6 +4,7 @@
  */
 import { bootIn } from "../../server/src/execution/adapters/boot.ts";
 import { bwrapJail, noJail, unshareJail } from "../../server/src/execution/adapters/jails.ts";
+import { Nursery } from "../../server/src/execution/adapters/nursery.ts";
 import { prepareRuntimeDir } from "../../server/src/execution/adapters/runtime_dir.ts";
 import { systemClock } from "../../server/src/kernel/clock.ts";
 import { createIds } from "../../server/src/kernel/ids.ts";
@@ -17,7 +18,9 @@ const jail = [bwrapJail, unshareJail, noJail].find((each) => each.name === name)
 if (jail === undefined) throw new Error(`${name} is no jail`);
 const clock = systemClock();
 const ids = createIds(clock, systemRandom());
-const boot = bootIn(jail, prepareRuntimeDir({ data_dir, runner_uid: 65_534 }), clock);
+const runtime = prepareRuntimeDir({ data_dir, runner_uid: 65_534 });
+const nursery = await Nursery.open(runtime, () => process.exit(1));
+const boot = bootIn(jail, { runtime, nursery, clock });
 
 async function bootForEver(): Promise<never> {
   for (;;) {

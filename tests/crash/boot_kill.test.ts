@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { probe } from "../../server/src/execution/adapters/choose_jail.ts";
 import { bwrapJail, type Jail, noJail, unshareJail } from "../../server/src/execution/adapters/jails.ts";
+import { Nursery } from "../../server/src/execution/adapters/nursery.ts";
 import { prepareRuntimeDir, sweepRunners } from "../../server/src/execution/adapters/runtime_dir.ts";
 import { systemClock } from "../../server/src/kernel/clock.ts";
 import { eventually } from "../fixtures/eventually.ts";
@@ -48,7 +49,9 @@ describe.for([bwrapJail, unshareJail, noJail])("a server that is killed while ru
       const runtime = prepareRuntimeDir({ data_dir: data, runner_uid: 65_534, base });
       try {
         expect(runtime.path).toBe(runtimeOf(data));
-        const report = await probe(jail, runtime, systemClock());
+        const nursery = await Nursery.open(runtime, () => {});
+        const report = await probe(jail, { runtime, nursery, clock: systemClock() });
+        await nursery.close();
         need(context, jail.name, report.ok ? undefined : report.problems[0]?.fix);
         const dice = new Dice(seed);
         for (let kill = 0; kill < KILLS; kill++) {

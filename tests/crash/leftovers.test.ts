@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startServer, type TestServer } from "../fixtures/server.ts";
-import { RUNTIME_ENV, runtimeOf, startTicksOf } from "./runner_processes.ts";
+import { disposeWithRunners, RUNTIME_ENV, runtimeOf, startTicksOf } from "./runner_processes.ts";
 
 let server: TestServer;
 let sleeper: ChildProcess;
@@ -17,8 +17,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   sleeper.kill("SIGKILL");
-  await server.dispose();
-  rmSync(runtimeOf(server.data), { recursive: true, force: true });
+  await disposeWithRunners(server);
 });
 
 /** Writes the directory of a runner that an earlier start might have left. */
@@ -66,7 +65,7 @@ describe("at its start the server finds the directory of a runner that an earlie
       await server.stop();
       await other.stop();
     } finally {
-      await other.dispose();
+      await disposeWithRunners(other);
     }
   });
 });

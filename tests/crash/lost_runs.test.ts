@@ -7,7 +7,7 @@ import type { RunRequest, RunView } from "../../server/src/intent/contract.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { startServer, type TestServer } from "../fixtures/server.ts";
 import { readData, storyFaults } from "./audit.ts";
-import { liveRunnersOf, RUNTIME_ENV, startTicksOf } from "./runner_processes.ts";
+import { disposeWithRunners, liveRunnersOf, RUNTIME_ENV, startTicksOf } from "./runner_processes.ts";
 
 /** Runs whose server, or whose own process, is killed while they go on. */
 
@@ -24,7 +24,7 @@ async function start(config: Record<string, unknown> = {}): Promise<void> {
   server = await startServer({ config: { warm_runners: 1, contracts: [path], ...config }, env: RUNTIME_ENV });
 }
 afterEach(async () => {
-  await server.dispose();
+  await disposeWithRunners(server);
   await rm(contracts, { recursive: true, force: true });
 });
 

@@ -3,7 +3,7 @@ import type { RunRequest, RunView } from "../../server/src/intent/contract.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { startServer, type TestServer } from "../fixtures/server.ts";
 import { readData, storyFaults } from "./audit.ts";
-import { liveRunnersOf, processesOf, RUNTIME_ENV } from "./runner_processes.ts";
+import { disposeWithRunners, liveRunnersOf, processesOf, RUNTIME_ENV } from "./runner_processes.ts";
 
 /** A server that the host stops for a while: a suspended machine, a debugger, a frozen container. */
 const PAUSE_MS = 2_000;
@@ -16,7 +16,7 @@ let server: TestServer;
 beforeEach(async () => {
   server = await startServer({ config: { warm_runners: RUNNERS, slots: RUNNERS }, env: RUNTIME_ENV });
 });
-afterEach(() => server.dispose());
+afterEach(() => disposeWithRunners(server));
 
 const SLEEPS = "export default (ms) => new Promise((done) => setTimeout(() => done('slept'), ms));";
 const submit = (source: string, input: number, more: Partial<RunRequest> = {}) =>

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { TestServer } from "../fixtures/server.ts";
 
 /** A runner as the server records it for whoever sweeps after a crash. */
 export interface RunnerRecord {
@@ -72,6 +73,12 @@ export function processesOf(data: string): HostProcess[] {
  */
 export function isBlockedBubblewrap({ command }: HostProcess): boolean {
   return command.startsWith("bwrap ");
+}
+
+/** Disposes of a server that may have been killed, and of what it keeps outside its data directory. */
+export async function disposeWithRunners(server: TestServer): Promise<void> {
+  await server.dispose();
+  rmSync(runtimeOf(server.data), { recursive: true, force: true });
 }
 
 /** A process may go between the listing and the reading. */

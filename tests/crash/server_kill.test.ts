@@ -115,6 +115,18 @@ describe(`a server that is killed ${KILLS} times under load`, () => {
     expect(war.stored.pending, repeat).toEqual(leaves);
   });
 
+  it("would not have passed with a row, an entry or a story that is not right", () => {
+    const run = runs().find(({ state }) => state === "ended")!;
+    const story = war.stored.entries_of(run.id);
+    expect(storyFaults(run, story)).toEqual([]);
+    expect(storyFaults(run, story.slice(0, -1))).not.toEqual([]);
+    expect(storyFaults(run, [...story, story.at(-1)!])).not.toEqual([]);
+    expect(storyFaults({ ...run, termination: "denied" }, story)).not.toEqual([]);
+    expect(storyFaults({ ...run, attempt: run.attempt + 1 }, story)).not.toEqual([]);
+    const edited = { ...run, columns: { ...run.columns, ended_at: Number(run.columns["ended_at"]) + 1 } };
+    expect(digestOf(edited, war.stored.state_key)).not.toBe(digestOf(run, war.stored.state_key));
+  });
+
   it("was killed at moments that mattered", () => {
     const ends = new Set(runs().map(({ termination }) => termination));
     expect(war.diary.told.some(({ status }) => status === 200)).toBe(true);

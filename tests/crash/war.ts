@@ -4,7 +4,14 @@ import { startServer, type TestServer } from "../fixtures/server.ts";
 import { readData, type StoredData } from "./audit.ts";
 import { Dice } from "./dice.ts";
 import { Diary, load, type Told } from "./load.ts";
-import { type HostProcess, isBlockedBubblewrap, processesOf, RUNTIME_ENV, startTicksOf } from "./runner_processes.ts";
+import {
+  disposeWithRunners,
+  type HostProcess,
+  isBlockedBubblewrap,
+  processesOf,
+  RUNTIME_ENV,
+  startTicksOf,
+} from "./runner_processes.ts";
 
 const CLIENTS = 6;
 /** Fewer slots than clients, so that some runs wait. */
@@ -46,7 +53,7 @@ export async function wageWar(seed: number, kills: number): Promise<War> {
     await server.stop();
     return { ...war, ends, stored: readData(server.data) };
   } finally {
-    await server.dispose();
+    await disposeWithRunners(server);
   }
 }
 

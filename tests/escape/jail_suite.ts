@@ -44,7 +44,7 @@ export function jailSuite(jail: Jail): void {
 
     beforeAll(async () => {
       jailed = await openJailedPool(jail, { warm: 0 });
-      boot = bootIn(jail, jailed.runtime, clock);
+      boot = bootIn(jail, jailed.host);
       if (!jailed.report.ok) return;
       runner = await boot(ids("rnr"), 128);
       proc = `/proc/${runner.pid}`;

@@ -25,7 +25,7 @@ let pools: { pool: RunnerPool; watchdog: Watchdog }[];
 
 beforeAll(async () => {
   jailed = await openJailedPool(unshareJail, { warm: 0 });
-  const real = bootIn(unshareJail, jailed.runtime, systemClock());
+  const real = bootIn(unshareJail, jailed.host);
   boot = async (id, memory_mb) => {
     const process = await real(id, memory_mb);
     booted.push({ process, memory_mb });

@@ -1,11 +1,9 @@
 import type { Readable } from "node:stream";
 import type { RunCall } from "../../../../isolate/src/protocol.ts";
-import type { Clock } from "../../kernel/clock.ts";
 import type { RunnerId } from "../../kernel/ids.ts";
 import { readAnswer } from "../result.ts";
-import { JailedProcess } from "./jailed_process.ts";
+import { JailedProcess, type JailHost } from "./jailed_process.ts";
 import type { Jail } from "./jails.ts";
-import type { RuntimeDir } from "./runtime_dir.ts";
 
 /** What the pool asks of this folder: a process that is ready for a guest. */
 export type Boot = (id: RunnerId, memory_mb: number) => Promise<JailedProcess>;
@@ -27,9 +25,9 @@ const PRIMER: RunCall = {
 };
 
 /** Boots and primes runners in one jail. Rejects with what the engine said when either fails. */
-export function bootIn(jail: Jail, runtime: RuntimeDir, clock: Clock): Boot {
+export function bootIn(jail: Jail, host: JailHost): Boot {
   return async (id, memory_mb) => {
-    const process = await JailedProcess.boot({ jail, runtime, id, memory_mb, clock });
+    const process = await JailedProcess.boot(host, { jail, id, memory_mb });
     try {
       const said = Promise.race([primerSaid(process.stdout), process.dead]);
       const response = await process.client.run(JSON.stringify(PRIMER), AbortSignal.timeout(PRIME_MS_MAX));

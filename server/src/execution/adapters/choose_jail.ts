@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import type { Clock } from "../../kernel/clock.ts";
 import type { RunnerId } from "../../kernel/ids.ts";
 import type { JailReport } from "../contract.ts";
 import { bootIn } from "./boot.ts";
+import type { JailHost } from "./jailed_process.ts";
 import { bwrapJail, type Jail, missingPrograms, noJail, unshareJail } from "./jails.ts";
 import { confinement } from "./procfs.ts";
-import { MEMORY_CLASSES_MB, type RuntimeDir } from "./runtime_dir.ts";
+import { MEMORY_CLASSES_MB } from "./runtime_dir.ts";
 
 export interface JailChoice {
   /** Undefined when none works: reads are served, runs are refused. */
@@ -20,10 +20,10 @@ export interface JailChoice {
  * Tries bubblewrap, then util-linux, each by really starting a runner and reading from the kernel how it is confined.
  * `insecure` skips both.
  */
-export async function chooseJail(runtime: RuntimeDir, clock: Clock, insecure: boolean): Promise<JailChoice> {
+export async function chooseJail(host: JailHost, insecure: boolean): Promise<JailChoice> {
   const reports: JailReport[] = [];
   for (const jail of insecure ? [noJail] : [bwrapJail, unshareJail]) {
-    const report = await probe(jail, runtime, clock);
+    const report = await probe(jail, host);
     reports.push(report);
     if (report.ok) return { jail, report, reports };
   }
@@ -31,7 +31,7 @@ export async function chooseJail(runtime: RuntimeDir, clock: Clock, insecure: bo
 }
 
 /** Starts one runner in the jail, compares what the kernel says with what the jail promises, and kills it. */
-export async function probe(jail: Jail, runtime: RuntimeDir, clock: Clock): Promise<JailReport> {
+export async function probe(jail: Jail, host: JailHost): Promise<JailReport> {
   const report = blank(jail.name);
   const missing = missingPrograms(jail.needs);
   if (missing.length > 0) {
@@ -39,7 +39,7 @@ export async function probe(jail: Jail, runtime: RuntimeDir, clock: Clock): Prom
     return report;
   }
   try {
-    const process = await bootIn(jail, runtime, clock)(`rnr_probe-${jail.name}` as RunnerId, MEMORY_CLASSES_MB[0]);
+    const process = await bootIn(jail, host)(`rnr_probe-${jail.name}` as RunnerId, MEMORY_CLASSES_MB[0]);
     const found = confinement(process.pid);
     process.kill();
     await process.dead;

@@ -56,8 +56,8 @@ rmdir /old
 # A bind remount: one of the file system itself would have to repeat its uid option, which has no meaning in here.
 if mount -o remount,bind,ro,nosuid,nodev,relatime / 2>/dev/null; then ro_root=true; else ro_root=false; fi
 # Whoever is answered has a parent that lives, and with it every death signal: see ANNOUNCED in jails.ts.
-printf '{"event":"jail","ro_root":%s}\n' "$ro_root" >&3
-read -r _ <&3
+printf '{"event":"jail","ro_root":%s}\n' "$ro_root" >&0
+read -r _ <&0
 
 cd /gantry
 exec env -i setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \

@@ -1,12 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Duplex, Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
 import type { RunnerId } from "../../kernel/ids.ts";
 import { HostClient } from "./host_client.ts";
 import type { Jail } from "./jails.ts";
+import type { ChildExit, Nursery, NurseryChild } from "./nursery.ts";
 import { onlyChild, rssPeakBytes, StatReader, threadsCpuMs } from "./procfs.ts";
 import { createRunnerDir, type RunnerDir, type RuntimeDir, recordPid } from "./runtime_dir.ts";
 
@@ -16,9 +16,14 @@ export const BOOT_MS_MAX = 10_000;
 const SHORT_ID = 8;
 const STDERR_KEPT = 4_096;
 
-export interface ExitInfo {
-  code: number | null;
-  signal: NodeJS.Signals | null;
+/** What jails are built with. */
+export interface JailHost {
+  runtime: RuntimeDir;
+  nursery: Nursery;
+  clock: Clock;
+}
+
+export interface ExitInfo extends ChildExit {
   /** The end of what the process wrote to stderr. */
   stderr: string;
 }
@@ -36,7 +41,7 @@ export class JailedProcess {
   readonly stderr: Readable;
   readonly #stat: StatReader;
 
-  private constructor(id: RunnerId, jail: Jail["name"], child: Spawned, pid: number, client: HostClient) {
+  private constructor(id: RunnerId, jail: Jail["name"], child: Started, pid: number, client: HostClient) {
     this.id = id;
     this.jail = jail;
     this.pid = pid;
@@ -52,26 +57,19 @@ export class JailedProcess {
   }
 
   /** @throws Error with the end of the process's stderr, when it is not ready within `BOOT_MS_MAX`. */
-  static async boot(o: {
-    jail: Jail;
-    runtime: RuntimeDir;
-    id: RunnerId;
-    memory_mb: number;
-    clock: Clock;
-  }): Promise<JailedProcess> {
-    const dir = createRunnerDir(o.runtime, o.id.slice(-SHORT_ID));
-    const spec = { runtime: o.runtime, dir, memory_mb: o.memory_mb };
-    const child = spawnJail(o.jail.command(spec), dir);
+  static async boot(host: JailHost, o: { jail: Jail; id: RunnerId; memory_mb: number }): Promise<JailedProcess> {
+    const dir = createRunnerDir(host.runtime, o.id.slice(-SHORT_ID));
+    const command = o.jail.command({ runtime: host.runtime, dir, memory_mb: o.memory_mb });
+    const child = await startJail(host.nursery, o.id, command, dir);
     try {
-      await ready(child, o.clock);
-      const outer = child.process.pid ?? 0;
-      const pid = o.jail.guest === "self" ? outer : onlyChild(outer);
+      await ready(child, host.clock);
+      const pid = o.jail.guest === "self" ? child.pid : onlyChild(child.pid);
       if (pid === undefined) throw new Error("the jail has no single child");
       recordPid(dir, pid);
       const client = await HostClient.connect(join(dir.sockets, "in.sock"));
       return new JailedProcess(o.id, o.jail.name, child, pid, client);
     } catch (cause) {
-      child.process.kill("SIGKILL");
+      killPid(child.pid);
       const { stderr } = await child.dead;
       throw new Error(`${o.jail.name}: ${(cause as Error).message}: ${stderr.trim()}`, { cause });
     }
@@ -87,55 +85,53 @@ export class JailedProcess {
 
   kill(): void {
     // A read through the descriptor proves that the pid still names this process.
-    if (this.#stat.read() === undefined) return;
-    try {
-      process.kill(this.pid, "SIGKILL");
-    } catch {
-      // ESRCH: it went in between.
-    }
+    if (this.#stat.read() !== undefined) killPid(this.pid);
   }
 }
 
-interface Spawned {
-  process: ChildProcess;
-  control: Duplex;
-  stdout: Readable;
-  stderr: Readable;
+function killPid(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // ESRCH: it went in between.
+  }
+}
+
+interface Started extends Omit<NurseryChild, "exited" | "pid"> {
+  pid: number;
+  /** It has been reaped, its output read to the end, and its directory removed. */
   dead: Promise<ExitInfo>;
 }
 
-/**
- * From the main thread only: the death signal that takes jails down with us follows the spawning *thread*.
- * The environment is empty and the working directory the runner's own.
- */
-function spawnJail(command: string[], dir: RunnerDir): Spawned {
-  const [file = "", ...args] = command;
-  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
-  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe", "pipe"], env, cwd: dir.path });
-  const [, stdout, stderr, control] = child.stdio as unknown as [null, Readable, Readable, Duplex];
-  control.on("error", () => {}); // it died before it was answered: its end tells the story
+/** @throws Error when the command cannot be started. */
+async function startJail(nursery: Nursery, id: string, command: string[], dir: RunnerDir): Promise<Started> {
+  const remove = (): void => rmSync(dir.path, { recursive: true, force: true });
+  const { pid, control, stdout, stderr, exited } = await nursery
+    .start({ id, command, cwd: dir.path })
+    .catch((error) => {
+      remove();
+      throw error;
+    });
   let tail = "";
   stderr.on("data", (chunk: Buffer) => {
     tail = (tail + chunk.toString("utf8")).slice(-STDERR_KEPT);
   });
-  const dead = new Promise<ExitInfo>((resolve) => {
-    child.on("error", (error) => {
-      tail += error.message;
-      // A command that could not be started emits no close.
-      if (child.pid === undefined) resolve({ code: null, signal: null, stderr: tail });
-    });
-    child.on("close", (code, signal) => {
-      rmSync(dir.path, { recursive: true, force: true });
-      resolve({ code, signal, stderr: tail });
-    });
+  const ended = [stdout, stderr].map((stream) => new Promise<void>((resolve) => stream.on("close", () => resolve())));
+  const dead = exited.then(async (exit) => {
+    if (stdout.listenerCount("data") === 0) stdout.resume(); // nobody reads a warm one, so its end would not be seen
+    control.destroy();
+    await Promise.all(ended);
+    remove();
+    return { ...exit, stderr: tail };
   });
-  return { process: child, control, stdout, stderr, dead };
+  if (pid === undefined) throw new Error((await dead).error);
+  return { pid, control, stdout, stderr, dead };
 }
 
 /** Answers the jail when it is built, and waits for workerd's own message on the same descriptor (`--control-fd`). */
-async function ready(child: Spawned, clock: Clock): Promise<void> {
+async function ready(child: Started, clock: Clock): Promise<void> {
   const lines = createInterface({ input: child.control });
-  const cancel = clock.after(BOOT_MS_MAX, () => child.process.kill("SIGKILL"));
+  const cancel = clock.after(BOOT_MS_MAX, () => killPid(child.pid));
   try {
     for await (const line of lines) {
       if (line.includes('"event":"jail"')) child.control.write("\n");

@@ -35,7 +35,7 @@ function dataBytes(spec: JailSpec): number {
 
 /** `here` is the directory that holds `s/` and `isolate/` in the eyes of the process. */
 function serve(spec: JailSpec, here: string): string[] {
-  return ["serve", "--experimental", "--control-fd=3", `${here}/isolate/${spec.memory_mb}.capnp`];
+  return ["serve", "--experimental", "--control-fd=0", `${here}/isolate/${spec.memory_mb}.capnp`];
 }
 
 function rlimits(spec: JailSpec): string[] {
@@ -70,7 +70,7 @@ const ANNOUNCED = [
   "sh",
   "-c",
   // Shells add names of their own to an empty environment.
-  `printf '{"event":"jail"}\\n' >&3 && read -r _ <&3 && exec env -i "$@"`,
+  `printf '{"event":"jail"}\\n' >&0 && read -r _ <&0 && exec env -i "$@"`,
   "jail",
 ];
 

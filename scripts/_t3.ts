@@ -1,0 +1,16 @@
+import { readFileSync } from "node:fs";
+import { openGantry } from "../bench/parts/gantry.ts";
+import { openLoop, sleep, summarise } from "../bench/parts/measure.ts";
+const busy = () => { const f = readFileSync("/proc/stat", "utf8").split("\n")[0]!.split(/\s+/).slice(1).map(Number); return { user: f[0]! + f[1]!, sys: f[2]!, soft: f[5]! + f[6]!, steal: f[7]! }; };
+const cpuOf = (pid: number) => { const f = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" "); return [Number(f[11]) * 10, Number(f[12]) * 10]; };
+const g = await openGantry({ warm_runners: 4 });
+await sleep(3000);
+const b0 = busy(); await sleep(3000); const b1 = busy();
+console.log("idle per s", (b1.user - b0.user) * 10 / 3, (b1.sys - b0.sys) * 10 / 3, "steal", (b1.steal - b0.steal));
+const n = 30; const c0 = cpuOf(g.pid);
+const t = await openLoop(4, n, () => g.run({ code: { source: "export default (i) => i" }, input: 1 }));
+await sleep(1500);
+const b2 = busy(); const c1 = cpuOf(g.pid);
+console.log("per run: user", ((b2.user - b1.user) * 10) / n, "sys", ((b2.sys - b1.sys) * 10) / n, "steal", ((b2.steal - b1.steal) * 10) / n, "node", (c1[0]! - c0[0]!) / n, (c1[1]! - c0[1]!) / n, summarise(t));
+await g.close();
+process.exit();

@@ -160,6 +160,7 @@ export class WarmPool implements RunnerPool {
   #claim(process: JailedProcess, cold: boolean): Runner {
     this.#active += 1;
     this.#gauge();
+    process.raise();
     let released = false;
     return new ProcessRunner({
       process,
@@ -170,8 +171,17 @@ export class WarmPool implements RunnerPool {
         released = true;
         this.#active -= 1;
         this.#gauge();
+        this.#refill();
       },
     });
+  }
+
+  /**
+   * A boot takes ten times the CPU of a small run. While half of the target is still warm it waits for the runs that go
+   * on, which then need not share the cores with it; a run that goes on for long only delays the other half.
+   */
+  #canWait(): boolean {
+    return this.#active > 0 && 2 * (this.#primed.length + this.#booting) >= this.#o.warm;
   }
 
   /** Boots until enough are warm for the target and for whoever waits. */
@@ -181,7 +191,7 @@ export class WarmPool implements RunnerPool {
     // While boots fail only the timer tries again, however many runs ask.
     while (!this.#closed && this.#stop_retry === undefined && this.#booting < boots) {
       const missing = Math.max(warm, this.#waiters.length) - this.#primed.length - this.#booting;
-      if (missing <= 0) return;
+      if (missing <= 0 || this.#canWait()) return;
       void this.#bootOne(boot);
     }
   }

@@ -105,7 +105,8 @@ function answerError(log: Logger, error: GantryError, c: Context<RouteEnv>): Res
   const { kind, parts } = error;
   const request = c.get("request");
   if (kind.status >= 500 || parts.internal !== undefined) {
-    const fields = { request, code: kind.code, internal: parts.internal, error: parts.cause ?? error };
+    // The stack of a refusal says nothing: it was thrown where it should be.
+    const fields = { request, code: kind.code, internal: parts.internal, error: parts.cause };
     if (kind.whose === "gantry") log.error(fields, parts.detail);
     else log.warn(fields, parts.detail);
   }

@@ -2,8 +2,8 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { createConnection } from "node:net";
 import { HTTP_HEAD_MAX } from "../../../../isolate/src/protocol.ts";
 
-/** Connections to a runner: each is used once at boot and then in rotation. */
-export const RUNNER_CONNECTIONS = 4;
+/** Connections to a runner, all opened and used once at boot: a process that serves one run needs one. */
+export const RUNNER_CONNECTIONS = 1;
 /** workerd closes a connection that has never been used after about 15 s (measured); a used one is kept awake. */
 export const PING_MS = 5_000;
 /** Twice the longest head that the host worker sends: its own limit, not Node's 16 KiB, must be the one that is met. */

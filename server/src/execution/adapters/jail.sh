@@ -60,5 +60,8 @@ printf '{"event":"jail","ro_root":%s}\n' "$ro_root" >&0
 read -r _ <&0
 
 cd /gantry
-exec env -i setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
-  prlimit --data="$data_bytes" --cpu=120 --nofile=256 --core=0 /gantry/workerd "$@"
+ulimit -d "$((data_bytes / 1024))"
+ulimit -t 120
+ulimit -n 256
+ulimit -c 0
+exec env -i setpriv --no-new-privs --bounding-set=-all --inh-caps=-all /gantry/workerd "$@"

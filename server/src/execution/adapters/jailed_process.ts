@@ -1,4 +1,6 @@
-import { rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { setPriority } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -15,6 +17,8 @@ export const BOOT_MS_MAX = 10_000;
 /** Characters of a runner's id that name its directory: 40 random bits, and socket paths are short. */
 const SHORT_ID = 8;
 const STDERR_KEPT = 4_096;
+/** A boot takes ten times the CPU of a small run: beside one it must wait. */
+const BOOT_NICE = 15;
 
 /** What jails are built with. */
 export interface JailHost {
@@ -40,8 +44,16 @@ export class JailedProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
   readonly #stat: StatReader;
+  #niced: boolean;
 
-  private constructor(id: RunnerId, jail: Jail["name"], child: Started, pid: number, client: HostClient) {
+  private constructor(
+    id: RunnerId,
+    jail: Jail["name"],
+    child: Started,
+    pid: number,
+    client: HostClient,
+    niced: boolean,
+  ) {
     this.id = id;
     this.jail = jail;
     this.pid = pid;
@@ -49,6 +61,7 @@ export class JailedProcess {
     this.stdout = child.stdout;
     this.stderr = child.stderr;
     this.#stat = new StatReader(pid);
+    this.#niced = niced;
     this.dead = child.dead.then((info) => {
       client.close();
       this.#stat.close();
@@ -60,14 +73,14 @@ export class JailedProcess {
   static async boot(host: JailHost, o: { jail: Jail; id: RunnerId; memory_mb: number }): Promise<JailedProcess> {
     const dir = createRunnerDir(host.runtime, o.id.slice(-SHORT_ID));
     const command = o.jail.command({ runtime: host.runtime, dir, memory_mb: o.memory_mb });
-    const child = await startJail(host.nursery, o.id, command, dir);
+    const child = await startJail(host, o.id, command, dir);
     try {
       await ready(child, host.clock);
       const pid = o.jail.guest === "self" ? child.pid : onlyChild(child.pid);
       if (pid === undefined) throw new Error("the jail has no single child");
       recordPid(dir, pid);
       const client = await HostClient.connect(join(dir.sockets, "in.sock"));
-      return new JailedProcess(o.id, o.jail.name, child, pid, client);
+      return new JailedProcess(o.id, o.jail.name, child, pid, client, canRaise(host.runtime));
     } catch (cause) {
       killPid(child.pid);
       const { stderr } = await child.dead;
@@ -83,9 +96,30 @@ export class JailedProcess {
     return { cpu_ms, rss_bytes: stat.rss_bytes, rss_peak_bytes: rssPeakBytes(this.pid) ?? stat.rss_bytes };
   }
 
+  /** A boot gives way to runs; what has been claimed does not any more. */
+  raise(): void {
+    if (!this.#niced) return;
+    this.#niced = false;
+    // On Linux a priority is a thread's (setpriority(2)).
+    for (const thread of threadsOf(this.pid)) setPriority(thread, 0);
+  }
+
   kill(): void {
     // A read through the descriptor proves that the pid still names this process.
     if (this.#stat.read() !== undefined) killPid(this.pid);
+  }
+}
+
+/** Only root may give a priority back that it took away. */
+function canRaise(runtime: RuntimeDir): boolean {
+  return runtime.uid !== undefined;
+}
+
+function threadsOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch {
+    return []; // it has died
   }
 }
 
@@ -104,14 +138,13 @@ interface Started extends Omit<NurseryChild, "exited" | "pid"> {
 }
 
 /** @throws Error when the command cannot be started. */
-async function startJail(nursery: Nursery, id: string, command: string[], dir: RunnerDir): Promise<Started> {
-  const remove = (): void => rmSync(dir.path, { recursive: true, force: true });
-  const { pid, control, stdout, stderr, exited } = await nursery
-    .start({ id, command, cwd: dir.path })
-    .catch((error) => {
-      remove();
-      throw error;
-    });
+async function startJail(host: JailHost, id: string, command: string[], dir: RunnerDir): Promise<Started> {
+  const remove = (): Promise<void> => rm(dir.path, { recursive: true, force: true });
+  const order = { id, command, cwd: dir.path, nice: canRaise(host.runtime) ? BOOT_NICE : 0 };
+  const { pid, control, stdout, stderr, exited } = await host.nursery.start(order).catch(async (error: unknown) => {
+    await remove();
+    throw error;
+  });
   let tail = "";
   stderr.on("data", (chunk: Buffer) => {
     tail = (tail + chunk.toString("utf8")).slice(-STDERR_KEPT);
@@ -121,7 +154,7 @@ async function startJail(nursery: Nursery, id: string, command: string[], dir: R
     if (stdout.listenerCount("data") === 0) stdout.resume(); // nobody reads a warm one, so its end would not be seen
     control.destroy();
     await Promise.all(ended);
-    remove();
+    await remove();
     return { ...exit, stderr: tail };
   });
   if (pid === undefined) throw new Error((await dead).error);

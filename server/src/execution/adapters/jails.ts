@@ -22,7 +22,8 @@ export interface Jail {
   command(spec: JailSpec): string[];
 }
 
-const MB = 1024 * 1024;
+const KB = 1024;
+const MB = 1024 * KB;
 /** workerd does not boot below 400 MB of data segment (measured); the class comes on top. */
 const DATA_BYTES_BASE = 800 * MB;
 /** A backstop only: budgets are the watchdog's, and at most 60 s. */
@@ -38,45 +39,37 @@ function serve(spec: JailSpec, here: string): string[] {
   return ["serve", "--experimental", "--control-fd=0", `${here}/isolate/${spec.memory_mb}.capnp`];
 }
 
-function rlimits(spec: JailSpec): string[] {
-  return [
-    "prlimit",
-    `--data=${dataBytes(spec)}`,
-    `--cpu=${CPU_SECONDS_BACKSTOP}`,
-    `--nofile=${FILES_MAX}`,
-    "--core=0",
-    "--",
-  ];
-}
-
 /**
- * Root becomes the unprivileged uid before anything else, so that root inside is not root outside. The death signal
- * comes after it, because a change of uid clears it.
+ * The death signal, and for root the change to the unprivileged uid before anything else, so that root inside is not
+ * root outside. A change of uid clears the signal, but setpriv sets it last (util-linux 2.38, measured).
  */
 function dropped(spec: JailSpec): string[] {
   const { uid } = spec.runtime;
-  const drop =
-    uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--inh-caps=-all", "--"];
-  return [...drop, "setpriv", "--pdeathsig=KILL", "--"];
+  const drop = uid === undefined ? [] : [`--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--inh-caps=-all"];
+  return ["setpriv", ...drop, "--pdeathsig=KILL", "--"];
 }
 
 /**
- * The last step before the engine: a word to us and one back. When we died while the jail was being built, some death
+ * The last step before the engine: its limits, then a word to us and one back. When we died while the jail was being built, some death
  * signal was set too late to be sent: bubblewrap (0.8.0) sets its child's as its last act, setpriv once it runs. Then
  * no answer comes, and the shell ends with the pipe; whoever was answered has every signal set. That the word could be
  * sent proves nothing: a process that we were just forking may still hold our end of the pipe. jail.sh does the same.
  */
-const ANNOUNCED = [
-  "sh",
-  "-c",
+function announced(spec: JailSpec): string[] {
+  const limits = [
+    `ulimit -d ${dataBytes(spec) / KB}`,
+    `ulimit -t ${CPU_SECONDS_BACKSTOP}`,
+    `ulimit -n ${FILES_MAX}`,
+    "ulimit -c 0",
+  ].join(" && ");
   // Shells add names of their own to an empty environment.
-  `printf '{"event":"jail"}\\n' >&0 && read -r _ <&0 && exec env -i "$@"`,
-  "jail",
-];
+  const script = `${limits} && printf '{"event":"jail"}\\n' >&0 && read -r _ <&0 && exec env -i "$@"`;
+  return ["sh", "-c", script, "jail"];
+}
 
 export const unshareJail: Jail = {
   name: "unshare",
-  needs: ["setpriv", "unshare", "prlimit", "mount", "pivot_root", "sh"],
+  needs: ["setpriv", "unshare", "mount", "pivot_root", "sh"],
   guest: "child",
   command: (spec) => [
     ...dropped(spec),
@@ -94,12 +87,12 @@ export const unshareJail: Jail = {
 
 export const bwrapJail: Jail = {
   name: "bwrap",
-  needs: ["setpriv", "bwrap", "prlimit"],
+  needs: ["setpriv", "bwrap", "sh"],
   guest: "child",
   command: (spec) => [
     ...dropped(spec),
     "bwrap",
-    ...["--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"],
+    ...["--unshare-user", "--unshare-all", "--die-with-parent", "--as-pid-1"],
     ...["--clearenv", "--cap-drop", "ALL", "--uid", "0", "--gid", "0"],
     ...["--ro-bind", "/usr", "/usr"],
     ...["lib", "lib64"].flatMap(libraries),
@@ -109,8 +102,7 @@ export const bwrapJail: Jail = {
     ...["--proc", "/proc", "--perms", "0700", "--size", String(16 * MB), "--tmpfs", "/tmp"],
     ...["null", "zero", "random", "urandom"].flatMap((name) => ["--dev-bind", `/dev/${name}`, `/dev/${name}`]),
     ...["--remount-ro", "/", "--chdir", "/gantry", "--"],
-    ...ANNOUNCED,
-    ...rlimits(spec),
+    ...announced(spec),
     "/gantry/workerd",
     ...serve(spec, "/gantry"),
   ],
@@ -129,15 +121,9 @@ function libraries(name: string): string[] {
 /** No jail at all, for hosts that offer none and people who accept that: only with `--insecure-no-jail`. */
 export const noJail: Jail = {
   name: "none",
-  needs: ["setpriv", "prlimit", "sh"],
+  needs: ["setpriv", "sh"],
   guest: "self",
-  command: (spec) => [
-    ...dropped(spec),
-    ...ANNOUNCED,
-    ...rlimits(spec),
-    spec.runtime.workerd,
-    ...serve(spec, spec.runtime.path),
-  ],
+  command: (spec) => [...dropped(spec), ...announced(spec), spec.runtime.workerd, ...serve(spec, spec.runtime.path)],
 };
 
 /** Which of the programs are missing. */

@@ -8,6 +8,7 @@
  */
 import { spawn } from "node:child_process";
 import { connect, type Socket } from "node:net";
+import { setPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { type NurseryOrder, type NurseryReport, STREAMS } from "./nursery_protocol.ts";
 
@@ -25,7 +26,7 @@ function open(id: string, name: string): Promise<Socket> {
   });
 }
 
-async function start({ id, command, cwd }: NurseryOrder): Promise<void> {
+async function start({ id, command, cwd, nice }: NurseryOrder): Promise<void> {
   const streams = await Promise.all(STREAMS.map((name) => open(id, name)));
   const [file = "", ...args] = command;
   // From the main thread only: the death signal that takes jails down with us follows the spawning *thread*.
@@ -33,7 +34,9 @@ async function start({ id, command, cwd }: NurseryOrder): Promise<void> {
   for (const stream of streams) stream.destroy();
   child.on("error", (error) => report({ id, code: null, signal: null, error: error.message }));
   child.on("exit", (code, signal) => report({ id, code, signal }));
-  if (child.pid !== undefined) report({ id, pid: child.pid });
+  if (child.pid === undefined) return;
+  if (nice > 0) setPriority(child.pid, nice);
+  report({ id, pid: child.pid });
 }
 
 const orders = createInterface({ input: process.stdin });

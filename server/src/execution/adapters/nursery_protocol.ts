@@ -10,6 +10,8 @@ export interface NurseryOrder {
   id: string;
   command: string[];
   cwd: string;
+  /** Added to the priority of the process while it boots (nice(2)). */
+  nice: number;
 }
 
 export type NurseryReport =

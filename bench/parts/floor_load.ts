@@ -19,6 +19,8 @@ const config :Workerd.Config = (
     bindings = [(name = "LOADER", workerLoader = (id = "runs"))]))],
   sockets = [(name = "in", address = "unix:in.sock", http = (), service = "host")]);`;
 
+const require = createRequire(new URL("../../server/package.json", import.meta.url));
+
 export interface Floor {
   boot_ms: number;
   call(js: string, input: unknown): Promise<string>;
@@ -29,9 +31,7 @@ export async function openFloor(): Promise<Floor> {
   const cwd = mkdtempSync(join(tmpdir(), "gantry-floor-"));
   writeFileSync(join(cwd, "host.js"), HOST);
   writeFileSync(join(cwd, "c.capnp"), CONFIG);
-  const workerd = (
-    createRequire(new URL("../../server/package.json", import.meta.url))("workerd") as { default: string }
-  ).default;
+  const { default: workerd } = require("workerd") as { default: string };
   const from = performance.now();
   const child = spawn(workerd, ["serve", "--experimental", "--control-fd=3", "c.capnp"], {
     cwd,
@@ -46,10 +46,7 @@ export async function openFloor(): Promise<Floor> {
       new Promise((resolve, reject) => {
         const call = request({ agent, socketPath: join(cwd, "in.sock"), method: "POST", path: "/" }, (response) => {
           let text = "";
-          response
-            .setEncoding("utf8")
-            .on("data", (part) => (text += part))
-            .on("end", () => resolve(text));
+          response.on("data", (part) => (text += part)).on("end", () => resolve(text));
         });
         call.on("error", reject).end(JSON.stringify({ js, input }));
       }),

@@ -6,7 +6,7 @@ import type { GantryError } from "../kernel/errors.ts";
 import { RUN_LIMITS } from "../kernel/limits.ts";
 import { esbuildTransform } from "./adapters/esbuild.ts";
 import { createCompiler } from "./compiler.ts";
-import type { CompiledCode, SourceCode } from "./contract.ts";
+import { COMPILES_MAX, COMPILES_WAITING_MAX, type CompiledCode, type SourceCode } from "./contract.ts";
 
 const LIMITS = { code_bytes_max: RUN_LIMITS.code_bytes_max.max, modules_max: RUN_LIMITS.modules_max.max };
 const RUNNABLE = "export default () => 1;";
@@ -279,3 +279,36 @@ function childrenNamed(name: string): number[] {
     }
   });
 }
+
+describe("programs that come at once", () => {
+  it("are compiled COMPILES_MAX at a time, COMPILES_WAITING_MAX wait in turn, and one more is refused", async () => {
+    const begun: string[] = [];
+    const finish: (() => void)[] = [];
+    const slow = createCompiler({
+      transform: (_, source) => {
+        begun.push(source);
+        return new Promise((resolve) =>
+          finish.push(() => resolve({ code: source, map: '{"version":3,"mappings":""}' })),
+        );
+      },
+      close: async () => {},
+    });
+    const sources = Array.from({ length: COMPILES_MAX + COMPILES_WAITING_MAX }, (_, i) => `export default ${i};`);
+    const compile = (source: string) =>
+      slow.compile({ entry: "a.js", modules: { "a.js": source } }, { code_bytes_max: 1_000, modules_max: 1 });
+    const all = sources.map(compile);
+    await eventually(() => begun.length === COMPILES_MAX, "the first programs are being compiled");
+    await expect(compile("export default -1;")).rejects.toMatchObject({ code: "CODE_COMPILER" });
+    for (let done = 0; done < sources.length; done++) {
+      await eventually(() => finish.length > 0, "another program's turn");
+      expect(begun.length - done).toBeLessThanOrEqual(COMPILES_MAX);
+      finish.shift()?.();
+    }
+    expect((await Promise.all(all)).length).toBe(sources.length);
+    expect(begun).toEqual(sources);
+    const after = compile("export default -2;");
+    await eventually(() => finish.length > 0, "a turn after the rush");
+    finish.shift()?.();
+    expect((await after).entry).toBe("a.js");
+  });
+});

@@ -1,6 +1,15 @@
 import { GantryError } from "../kernel/errors.ts";
 import type { Transform } from "./adapters/esbuild.ts";
-import { type CompiledCode, type CompiledModule, type Compiler, code_errors, type SourceCode } from "./contract.ts";
+import {
+  COMPILE_MS_MAX,
+  COMPILES_MAX,
+  COMPILES_WAITING_MAX,
+  type CompiledCode,
+  type CompiledModule,
+  type Compiler,
+  code_errors,
+  type SourceCode,
+} from "./contract.ts";
 import { codeFacts } from "./facts.ts";
 import { findCycle, type Linked, lexerReady, link, type ScriptSource } from "./imports.ts";
 import { checkShape, codeHash, isScript, plainModule } from "./modules.ts";
@@ -11,6 +20,7 @@ const GRAPHS_MAX = 64;
 /** The compiler: everything about a module graph that can be judged without running it is judged here. */
 export function createCompiler(engine: { transform: Transform; close(): Promise<void> }): Compiler {
   const graphs = new Map<string, CompiledCode>();
+  const turns = new Turns();
 
   return {
     hash: codeHash,
@@ -20,7 +30,7 @@ export function createCompiler(engine: { transform: Transform; close(): Promise<
       const hash = codeHash(code);
       const known = graphs.get(hash);
       if (known !== undefined) return known;
-      const compiled = await compileGraph(code, hash, engine.transform);
+      const compiled = await turns.take(() => compileGraph(code, hash, engine.transform));
       graphs.set(hash, compiled);
       for (const oldest of graphs.keys()) {
         if (graphs.size <= GRAPHS_MAX) break;
@@ -29,6 +39,35 @@ export function createCompiler(engine: { transform: Transform; close(): Promise<
       return compiled;
     },
   };
+}
+
+/** Lets `COMPILES_MAX` work at once and `COMPILES_WAITING_MAX` wait, in the order in which they came. */
+class Turns {
+  #working = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  async take<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#working >= COMPILES_MAX) await this.#wait();
+    else this.#working += 1;
+    try {
+      return await work();
+    } finally {
+      // The turn passes on as it is, so that nobody who comes now takes it from who waits.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#working -= 1;
+      else next();
+    }
+  }
+
+  #wait(): Promise<void> {
+    if (this.#waiting.length >= COMPILES_WAITING_MAX) {
+      throw new GantryError(code_errors.COMPILER, {
+        detail: `${COMPILES_WAITING_MAX} programs already wait for the compiler; try again.`,
+        retry_after_ms: COMPILE_MS_MAX,
+      });
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
 }
 
 async function compileGraph(code: SourceCode, hash: string, transform: Transform): Promise<CompiledCode> {

@@ -210,3 +210,7 @@ export const BOOT_FAILURES_MAX = 5;
 export const MODULE_NAME_MAX = 128;
 /** How long one module may keep the compiler. */
 export const COMPILE_MS_MAX = 2_000;
+/** Module graphs that are compiled at once: the compiler has no jail and no memory limit of its own. */
+export const COMPILES_MAX = 8;
+/** Module graphs that wait for their turn; one more is `CODE_COMPILER`. */
+export const COMPILES_WAITING_MAX = 64;

@@ -7,6 +7,7 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { assert } from "../../kernel/assert.ts";
 import { entryPoint } from "../../kernel/entries.ts";
+import { missingPrograms } from "./jails.ts";
 import { type NurseryOrder, type NurseryReport, STREAMS } from "./nursery_protocol.ts";
 import type { RuntimeDir } from "./runtime_dir.ts";
 
@@ -70,7 +71,10 @@ export class Nursery {
     });
     chmodSync(path, 0o600); // a guest without a jail shares the file system
     const entry = fileURLToPath(entryPoint("nursery.js"));
-    const child = spawn("setpriv", ["--pdeathsig=KILL", "--", process.execPath, entry, path], {
+    // Without setpriv no jail can be built either: the nursery then has nothing to do, and ends with its stdin.
+    const signalled = missingPrograms(["setpriv"]).length === 0 ? ["setpriv", "--pdeathsig=KILL", "--"] : [];
+    const [file = "", ...args] = [...signalled, process.execPath, entry, path];
+    const child = spawn(file, args, {
       stdio: ["pipe", "pipe", "inherit"],
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
       detached: true, // a Ctrl-C at the terminal is for the control plane, which stops runs in good order
@@ -114,12 +118,13 @@ export class Nursery {
     return { pid, control, stdout, stderr, exited };
   }
 
+  /** Ends the nursery; whatever it started and still runs gets its death signal. */
   async close(): Promise<void> {
     this.#closing = true;
     const gone = new Promise((resolve) => this.#child.once("exit", resolve));
     this.#orders.end();
     await gone;
-    await new Promise((resolve) => this.#server.close(resolve));
+    this.#server.close();
   }
 
   #hear(report: NurseryReport): void {

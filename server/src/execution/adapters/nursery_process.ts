@@ -46,3 +46,5 @@ orders.on("line", (line) => {
 });
 // The control plane is gone: so are the jails, by our own death.
 orders.on("close", () => process.exit(0));
+// Whoever stops a service may signal each of its processes; ours ends when the control plane has let its runs end.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});

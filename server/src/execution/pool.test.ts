@@ -72,13 +72,26 @@ describe("warm processes", () => {
     expect(pool.stats()).toMatchObject({ jail: "unshare", booting: 0, active: 0, boot_failures: 0 });
     const runner = await acquire(pool);
     expect(runner).toMatchObject({ cold: false, jail: "unshare" });
-    expect(pool.stats().active).toBe(1);
-    await eventually(() => pool.stats().primed === 2);
-    expect(booted).toHaveLength(3);
+    // Half of the target is still warm: the boot waits for the run.
+    expect(pool.stats()).toMatchObject({ active: 1, primed: 1, booting: 0 });
     runner.discard();
     runner.discard();
     expect(pool.stats().active).toBe(0);
+    await eventually(() => pool.stats().primed === 2);
+    expect(booted).toHaveLength(3);
     await eventually(() => isGone(processOf(runner)));
+  });
+
+  it("below half of the target are replaced beside the runs that go on", async () => {
+    const pool = open({ warm: 4 });
+    await eventually(() => pool.stats().primed === 4);
+    const runners = [await acquire(pool), await acquire(pool)];
+    expect(pool.stats()).toMatchObject({ active: 2, primed: 2, booting: 0 });
+    runners.push(await acquire(pool));
+    expect(pool.stats()).toMatchObject({ active: 3, primed: 1, booting: 1 });
+    await eventually(() => pool.stats().primed === 2);
+    for (const runner of runners) runner.discard();
+    await eventually(() => pool.stats().primed === 4);
   });
 
   it("are claimed by one run each", async () => {

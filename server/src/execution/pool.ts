@@ -77,9 +77,10 @@ export class WarmPool implements RunnerPool {
     const memory_mb = MEMORY_CLASSES_MB.find((size) => size >= want.memory_mb) ?? MEMORY_CLASSES_MB[2];
     if (memory_mb !== CLASS_MB) return this.#claim(await this.#onDemand(boot, memory_mb, signal), true);
     const primed = this.#takePrimed();
-    this.#refill();
-    if (primed !== undefined) return this.#claim(primed, false);
-    return this.#claim(await this.#next(signal), true);
+    if (primed === undefined) return this.#claim(await this.#next(signal), true);
+    const runner = this.#claim(primed, false);
+    this.#refill(); // after the claim: it is the claimed run that the boot waits for
+    return runner;
   }
 
   stats(): PoolStats {

@@ -178,11 +178,12 @@ export class WarmPool implements RunnerPool {
   }
 
   /**
-   * A boot takes ten times the CPU of a small run. While half of the target is still warm it waits for the runs that go
-   * on, which then need not share the cores with it; a run that goes on for long only delays the other half.
+   * A boot takes ten times the CPU of a small run. While only one process is missing, its boot waits for the runs that
+   * go on, which then need not share the cores with it. With more missing the server is busy, and boots are what it
+   * lacks: waiting would only make it slower (measured).
    */
   #canWait(): boolean {
-    return this.#active > 0 && 2 * (this.#primed.length + this.#booting) >= this.#o.warm;
+    return this.#active > 0 && this.#primed.length + this.#booting >= this.#o.warm - 1;
   }
 
   /** Boots until enough are warm for the target and for whoever waits. */

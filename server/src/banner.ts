@@ -1,14 +1,30 @@
-import type { Config } from "./config.ts";
 import type { JailReport } from "./execution/contract.ts";
 import type { ContractSummary } from "./policy/contract.ts";
 import { VERSION } from "./version.ts";
 
+export interface Banner {
+  data: string;
+  url: string;
+  report: JailReport;
+  contracts: ContractSummary[];
+  /** Where the database is, without its password; undefined when it lies in the data directory. */
+  database: string | undefined;
+}
+
 /** What `gantry up` prints when it serves. */
-export function banner(config: Config, url: string, report: JailReport, contracts: ContractSummary[]): string {
+export function banner({ data, url, report, contracts, database }: Banner): string {
   const rows: [string, string][] = [
     ["API", `${url}/v1  (OpenAPI: /v1/openapi.json)`],
     ["Health", `${url}/readyz  and  ${url}/metrics`],
-    ["Data", `${config.data}  (owner.token is the owner's: keep it private)`],
+    ["Data", `${data}  (owner.token is the owner's: keep it private)`],
+    ...(database === undefined
+      ? []
+      : [
+          ["Store", `PostgreSQL, ${database}  (other nodes may share it; owner.token is this one's)`] satisfies [
+            string,
+            string,
+          ],
+        ]),
     ["Jail", jailLine(report)],
     ["Contracts", contracts.map(({ name, version, built_in }) => (built_in ? name : `${name}@${version}`)).join(", ")],
   ];

@@ -19,6 +19,7 @@ import { Nursery } from "./execution/adapters/nursery.ts";
 import { prepareRuntimeDir, SOCKET_PATH_MAX, socketPathBytes } from "./execution/adapters/runtime_dir.ts";
 import type { JailReport } from "./execution/contract.ts";
 import { systemClock } from "./kernel/clock.ts";
+import { probePostgres } from "./storage/adapters/postgres_probe.ts";
 import { VERSION } from "./version.ts";
 
 /** `false` means that Gantry cannot do its work here, `"warn"` that it can do it less well. */
@@ -51,6 +52,7 @@ export async function doctor(args: string[]): Promise<number> {
       socketPath(),
       disk(at),
       syncLatency(at),
+      ...(config.store.engine === "postgres" ? await probePostgres(config.store.url, systemClock()) : []),
     ];
     const ok = checks.every((check) => check.ok !== false);
     process.stdout.write(`${JSON.stringify({ version: VERSION, ok, checks }, null, 2)}\n`);

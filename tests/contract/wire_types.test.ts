@@ -13,6 +13,7 @@ import {
   type TERMINATIONS,
 } from "../../server/src/intent/contract.ts";
 import type { ProblemBody } from "../../server/src/kernel/errors.ts";
+import type { ISOLATIONS } from "../../server/src/policy/contract.ts";
 
 /** What the server's schemas accept and give is exactly what the SDK's types promise. The compiler is the judge. */
 it("the types of requests and answers are the same on both sides of the wire", () => {
@@ -22,6 +23,7 @@ it("the types of requests and answers are the same on both sides of the wire", (
   expectTypeOf<Page<RunView>>().toEqualTypeOf<wire.Page<wire.RunView>>();
   expectTypeOf<ProblemBody>().toEqualTypeOf<wire.ProblemDocument>();
   expectTypeOf<RunError>().branded.toEqualTypeOf<wire.RunError>();
+  expectTypeOf<(typeof ISOLATIONS)[number]>().toEqualTypeOf<wire.Isolation>();
   expectTypeOf<(typeof LANES)[number]>().toEqualTypeOf<wire.Lane>();
   expectTypeOf<(typeof RUN_STATES)[number]>().toEqualTypeOf<wire.RunState>();
   expectTypeOf<(typeof TERMINATIONS)[number]>().toEqualTypeOf<wire.Termination>();
@@ -32,7 +34,8 @@ it("a request and a view with every member pass the server's schemas", () => {
     code: { entry: "a.ts", modules: { "a.ts": "x", "b.wasm": { base64: "AGFzbQ==" } } },
     input: { n: 1.5 },
     contract: "scratch",
-    isolation: "process",
+    isolation: "session",
+    session: "s1",
     lane: "batch",
     limits: { cpu_ms: 1 },
     vars: { A: "b" },
@@ -60,7 +63,8 @@ it("a request and a view with every member pass the server's schemas", () => {
     contract: { name: "scratch", version: 1 },
     snapshot: "snp_0",
     lane: "batch",
-    isolation: "process",
+    isolation: "session",
+    session: "s1",
     code_hash: "0",
     limits,
     attempt: 1,

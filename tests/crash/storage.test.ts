@@ -1,42 +1,14 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 import { open } from "node:fs/promises";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../fixtures/eventually.ts";
 import { need } from "../fixtures/need.ts";
 import { temporaryDirectory } from "../fixtures/sqlite_store.ts";
-import { openChildStore, PARTS, survey } from "./storage_child.ts";
+import { CHILD, type Child, start } from "./child.ts";
+import { audit, openChildStore, SOUND, saidOf } from "./storage_child.ts";
 
-const SCRIPT = fileURLToPath(new URL("./storage_child.ts", import.meta.url));
-const NODE = [process.execPath, "--import", "tsx", SCRIPT] as const;
 const SEED = Number(process.env["SEED"] ?? 20_261_024);
 const KILLS = 8;
-
-interface Line {
-  open?: boolean;
-  acknowledged?: string;
-  refused?: string;
-  counted?: boolean;
-  [key: string]: unknown;
-}
-
-interface Child {
-  process: ChildProcess;
-  lines: Line[];
-  ended: Promise<number | null>;
-}
-
-function start(command: readonly string[]): Child {
-  const [file, ...args] = command;
-  const child = spawn(file!, args, { stdio: ["ignore", "pipe", "inherit"] });
-  const lines: Line[] = [];
-  const reader = createInterface({ input: child.stdout });
-  reader.on("line", (line) => lines.push(JSON.parse(line) as Line));
-  const ended = Promise.all([once(child, "exit"), once(reader, "close")]).then(() => child.exitCode);
-  return { process: child, lines, ended };
-}
 
 /** Numbers of [0, 1) that depend on the seed alone (a linear congruential generator modulo 2^32). */
 function chance(seed: number): () => number {
@@ -68,45 +40,29 @@ describe("the embedded store", () => {
 
   it(`keeps every acknowledged unit, and no part of another, over ${KILLS} kills (SEED=${SEED})`, async () => {
     const random = chance(SEED);
-    const acknowledged: string[] = [];
-    let counted = 0;
+    const lines: Child["lines"] = [];
     for (let kill = 0; kill < KILLS; kill++) {
-      const child = launch(...NODE, "write", directory.path);
+      const child = launch(...CHILD, "write", directory.path);
       const units = 1 + Math.floor(random() * 600);
       await eventually(() => child.lines.filter((line) => line.acknowledged).length >= units, "units", 30_000);
       child.process.kill("SIGKILL");
       await child.ended;
-      for (const line of child.lines) {
-        if (line.acknowledged !== undefined) acknowledged.push(line.acknowledged);
-        if (line.counted === true) counted += 1;
-      }
+      lines.push(...child.lines);
     }
-    expect(acknowledged.length).toBeGreaterThan(KILLS);
+    const said = saidOf(lines);
+    expect(said.acknowledged.length).toBeGreaterThan(KILLS);
     const storage = await openChildStore(directory.path);
     try {
-      expect(await survey(storage, acknowledged)).toEqual({ lost: [], torn: [] });
-      const [units, never, bells, total] = await storage.snapshot((reader) =>
-        Promise.all([
-          reader.get("SELECT COUNT(*) AS n FROM parts", []),
-          reader.get("SELECT COUNT(*) AS n FROM parts WHERE SUBSTR(unit, -5) = 'never'", []),
-          reader.get("SELECT COUNT(*) AS n FROM timers", []),
-          reader.get("SELECT units AS n FROM totals", []),
-        ]),
-      );
-      expect(never).toEqual({ n: 0 });
-      expect(Number(bells?.["n"]) * PARTS).toBe(units?.["n"]);
-      // Read-modify-write: not one increment was lost, and at most one was durable and not yet acknowledged per writer.
-      expect(Number(total?.["n"])).toBeGreaterThanOrEqual(counted);
-      expect(Number(total?.["n"])).toBeLessThanOrEqual(counted + KILLS * 4);
+      expect(await audit(storage, said, KILLS)).toEqual(SOUND);
     } finally {
       await storage.close();
     }
   });
 
   it("is one process's: a second is refused while it lives, and let in when it was killed", async () => {
-    const child = launch(...NODE, "hold", directory.path);
+    const child = launch(...CHILD, "hold", directory.path);
     await eventually(() => child.lines.length > 0, "the child to open its store", 30_000);
-    const second = launch(...NODE, "write", directory.path);
+    const second = launch(...CHILD, "write", directory.path);
     await expect(openChildStore(directory.path)).rejects.toMatchObject({ code: "STORAGE_LOCKED" });
     await second.ended;
     expect(second.lines).toEqual([{ failed: "STORAGE_LOCKED" }]);
@@ -129,7 +85,7 @@ describe("the embedded store", () => {
     for (let at = 20 * PAGE_BYTES; at < size; at += PAGE_BYTES)
       await file.write(new Uint8Array(PAGE_BYTES).fill(0xa5), 0, PAGE_BYTES, at);
     await file.close();
-    const child = launch(...NODE, "scrub", directory.path);
+    const child = launch(...CHILD, "scrub", directory.path);
     expect(await child.ended).toBe(70);
     expect(child.lines).toEqual([{ open: true }]);
   });
@@ -140,7 +96,7 @@ describe("the embedded store", () => {
     const reason = `${probe.error?.message ?? String(probe.stderr).trim()}`;
     need(ctx, "userns", probe.status === 0 ? undefined : reason);
     const script = 'mount -t tmpfs -o size=24m,mode=700 tmpfs "$1" && shift && exec "$@"';
-    const child = launch(...enter, "sh", "-c", script, "sh", directory.path, ...NODE, "fill", directory.path);
+    const child = launch(...enter, "sh", "-c", script, "sh", directory.path, ...CHILD, "fill", directory.path);
     expect(await child.ended).toBe(0);
     const [opened, full, refused, recovered] = child.lines;
     expect(opened).toEqual({ open: true });

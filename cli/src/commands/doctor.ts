@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { type Command, command } from "../arguments.ts";
-import { data_arg, dataDirectory, json_arg } from "../connect.ts";
+import { data_arg, dataDirectory, json_arg, store_arg } from "../connect.ts";
 import { EXIT } from "../exit.ts";
 import { Failure } from "../failure.ts";
 import { demandServer, type Installation } from "../installation.ts";
@@ -26,11 +26,23 @@ interface DoctorCheck {
 export function doctorCommand(io: Terminal, installation: Installation): Command {
   return command({
     summary: "check that this machine can hold code in; name the fix",
-    args: { ...data_arg, ...json_arg },
+    args: {
+      ...data_arg,
+      ...store_arg,
+      config: { type: "string", valueHint: "FILE", description: "the configuration file that `up` would be given" },
+      ...json_arg,
+    },
     notes: ["Exit codes: 0 all required checks pass, 1 one fails."],
-    examples: [["gantry doctor", "each check, and what to do about a shortfall"]],
+    examples: [
+      ["gantry doctor", "each check, and what to do about a shortfall"],
+      ["gantry doctor --store postgres://gantry@db.example/gantry", "the database as well"],
+    ],
     async run(given) {
-      const args = [demandServer(installation), "doctor", "--json", "--data", dataDirectory(given.data, io)];
+      const args = [demandServer(installation), "doctor", "--json"];
+      // Left out beside a config file, the server decides: the file may name a directory.
+      if (given.data !== undefined || given.config === undefined) args.push("--data", dataDirectory(given.data, io));
+      if (given.store !== undefined) args.push("--store", given.store);
+      if (given.config !== undefined) args.push("--config", given.config);
       const report = parseReport(await outputOf(args, io));
       if (given.json === true) io.stdout.write(`${JSON.stringify(report)}\n`);
       else io.stdout.write(reportText(report, paintFor(io.stdout, io.env), io.stdout.columns));

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { type Command, command } from "../arguments.ts";
-import { data_arg, dataDirectory } from "../connect.ts";
+import { data_arg, dataDirectory, store_arg } from "../connect.ts";
 import { demandServer, type Installation } from "../installation.ts";
 import type { Terminal } from "../terminal.ts";
 import { wholeNumber } from "../values.ts";
@@ -15,17 +15,21 @@ export function upCommand(io: Terminal, installation: Installation): Command {
     args: {
       ...data_arg,
       port: { type: "string", valueHint: "N", description: "where it listens on loopback; 0 picks one" },
-      store: { type: "string", valueHint: "sqlite", description: "where state and evidence are kept" },
+      ...store_arg,
       config: { type: "string", valueHint: "FILE", description: "a configuration file" },
       "insecure-no-jail": { type: "boolean", description: "run code without a jail; every run's record says so" },
     },
     notes: [
       "The first start makes the data directory, the owner and owner.token. Ctrl-C stops the server after " +
         "what runs has ended.",
+      "State and evidence are kept in SQLite in the data directory, or in PostgreSQL (13 or later) with --store; blobs, " +
+        "keys and tokens stay in the data directory. Other users of this machine can read a command line: a " +
+        "password is better given in PGPASSWORD, or as part of the URL in GANTRY_STORE or in the config file (store:).",
     ],
     examples: [
       ["gantry up", "on ./.gantry"],
       ["gantry up --data /var/lib/gantry --port 4280", "somewhere else"],
+      ["gantry up --store postgres://gantry@db.example/gantry", "with the state in PostgreSQL"],
     ],
     async run(given) {
       const args = ["up"];

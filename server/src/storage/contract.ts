@@ -25,9 +25,12 @@ export interface Storage extends Reader {
   /**
    * Runs `unit` and resolves when it is durable: all of it, or nothing.
    * A unit may be run again, so it has no effect outside `tx`, and it awaits nothing but `tx`.
+   * Units take turns, also those of other processes over the same database: a unit that reads has the turn from its
+   * first read to its end, so nothing that it has read changes before it commits.
    * A unit without reads crosses to the writer as one message: read first, then guard with `expect`.
    * @param o.deadline_ms  ends a unit that reads, default `UNIT_WALL_MS`.
-   * @throws STORAGE_CONFLICT STORAGE_CONSTRAINT STORAGE_BUSY STORAGE_FULL STORAGE_DEADLINE STORAGE_CLOSED STORAGE_VALUE STORAGE_STATEMENT
+   * @throws STORAGE_CONFLICT STORAGE_CONSTRAINT STORAGE_BUSY STORAGE_FULL STORAGE_UNREACHABLE STORAGE_DEADLINE
+   *   STORAGE_CLOSED STORAGE_VALUE STORAGE_STATEMENT
    */
   write<T>(unit: (tx: Tx) => Promise<T> | T, o?: { deadline_ms?: number }): Promise<T>;
   /** Pages of up to `SCAN_PAGE_ROWS` rows from one consistent state. */
@@ -38,9 +41,12 @@ export interface Storage extends Reader {
   readonly locks: Locks;
   readonly blobs: Blobs;
   /** Why mutations are refused at the moment, or undefined. */
-  unwritable(): "STORAGE_FULL" | undefined;
+  unwritable(): Unwritable | undefined;
   close(): Promise<void>;
 }
+
+/** Why no unit is taken: the disk is full, or the database cannot be reached. It ends by itself when a probe succeeds. */
+export type Unwritable = "STORAGE_FULL" | "STORAGE_UNREACHABLE";
 
 /** A forward-only change of the schema. A text that has been applied never changes again. */
 export interface Migration {
@@ -138,6 +144,17 @@ export interface PrivateFiles {
   read(name: string): Promise<Uint8Array | undefined>;
 }
 
+/**
+ * What all processes over one database must have in common, by name: the first says it, the others find out whether they
+ * have the same. A value is text, and never changes.
+ */
+export interface Agreements {
+  /** What was agreed on, or undefined while nobody has said anything. */
+  find(name: string): Promise<string | undefined>;
+  /** Says `value`, if nothing was said before. @returns what holds. */
+  agree(name: string, value: string): Promise<string>;
+}
+
 const later = { retry: "later", whose: "gantry" } as const;
 const never = { retry: "never", whose: "gantry" } as const;
 
@@ -151,6 +168,7 @@ export const errors = defineErrors("STORAGE", {
   CONSTRAINT: { status: 409, ...never, title: "A row breaks a constraint of its table." },
   BUSY: { status: 503, ...later, title: "The write queue is full." },
   FULL: { status: 507, ...later, title: "The disk is full; only reads are served." },
+  UNREACHABLE: { status: 503, ...later, title: "The database cannot be reached." },
   DEADLINE: { status: 503, ...later, title: "A unit of work took too long and was rolled back." },
   CLOSED: { status: 503, ...later, title: "The store is shutting down." },
   VALUE: { status: 500, ...never, title: "A value cannot be stored." },
@@ -161,6 +179,7 @@ export const errors = defineErrors("STORAGE", {
   SCHEMA_NEWER: { status: 500, ...never, title: "The database was written by a newer version." },
   LOCKED: { status: 500, ...never, title: "Another process uses this data directory." },
   SETTINGS: { status: 500, ...never, title: "The database does not keep the settings that durability needs." },
+  BLOBS: { status: 500, ...never, title: "The blobs of the database are in another directory." },
   FILE_EXISTS: { status: 409, ...never, title: "The private file exists." },
   FILE_MODE: { status: 500, ...never, title: "A private file is readable by others." },
 });
@@ -177,6 +196,12 @@ export const GROUP_BYTES_MAX = 4 * 1024 * 1024;
 export const WRITE_QUEUE_MAX = 4_096;
 /** How long a unit that reads may hold the writer. */
 export const UNIT_WALL_MS = 250;
+/** How often a unit is tried again whose transaction PostgreSQL took back, or whose connection was lost before its commit. */
+export const UNIT_RETRIES_MAX = 3;
+/** Connections that one process holds to PostgreSQL: one that writes, some for point reads, some for scans and snapshots. */
+export const DATABASE_CONNECTIONS_MAX = 16;
+/** Reads that wait for a connection; one more is `STORAGE_BUSY`. */
+export const READ_QUEUE_MAX = 4_096;
 /** The writer checkpoints a WAL larger than this. */
 export const WAL_BYTES_SOFT = 8 * 1024 * 1024;
 export const BLOB_BYTES_MAX = 5 * 1024 ** 3;
@@ -187,5 +212,5 @@ export const TIMER_POLL_MS = 1_000;
 export const TIMER_BACKOFF_MS = 1_000;
 export const TIMER_BACKOFF_MAX_MS = 300_000;
 export const TIMER_ATTEMPTS_MAX = 20;
-/** How often a full disk is probed. */
+/** How often a full disk, or a database that cannot be reached, is probed. */
 export const FULL_PROBE_MS = 1_000;

@@ -7,6 +7,14 @@ import { createdTables, type Engine, renderMigration } from "./sql.ts";
 /** The one table that exists before the first migration. */
 export const SCHEMA_MIGRATIONS =
   "CREATE TABLE IF NOT EXISTS schema_migrations (id {text} NOT NULL PRIMARY KEY, sha256 {text} NOT NULL, applied_at {int} NOT NULL)";
+/**
+ * What PostgreSQL needs beside it. `storage_turns` never has a row: whoever writes locks the table. `commit_marks` has
+ * one row for each process that writes, with the number of its last transaction: see `adapters/postgres_turn.ts`.
+ */
+export const TURNS = [
+  "CREATE TABLE IF NOT EXISTS storage_turns (turn {int} NOT NULL PRIMARY KEY)",
+  "CREATE TABLE IF NOT EXISTS commit_marks (id {text} NOT NULL PRIMARY KEY, n {int} NOT NULL, at {int} NOT NULL)",
+].join(";\n");
 export const SELECT_APPLIED = "SELECT id, sha256 FROM schema_migrations";
 export const INSERT_APPLIED = "INSERT INTO schema_migrations (id, sha256, applied_at) VALUES (?, ?, ?)";
 

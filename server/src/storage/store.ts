@@ -30,6 +30,11 @@ CREATE TABLE storage_probes (
 );`,
     tables: { timers: "operational", locks: "operational", storage_probes: "operational" },
   },
+  {
+    id: "storage/0002",
+    sql: "CREATE TABLE agreements (name {text} NOT NULL PRIMARY KEY, value {text} NOT NULL)",
+    tables: { agreements: "operational" },
+  },
 ];
 
 /**
@@ -73,6 +78,23 @@ RETURNING epoch`,
   /** Raises the epoch: what was taken no longer fits. */
   release: "UPDATE locks SET until_at = 0, epoch = epoch + 1 WHERE name = ? AND owner = ? AND epoch = ?",
   fence: "UPDATE locks SET epoch = epoch WHERE name = ? AND owner = ? AND epoch = ?",
+} as const;
+
+/** What all processes over the database have in common. Never changed, never deleted. */
+export const agreement_sql = {
+  read: "SELECT value FROM agreements WHERE name = ?",
+  say: "INSERT INTO agreements (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+} as const;
+
+/** What a process has committed last, on PostgreSQL: see `adapters/postgres_turn.ts`. */
+export const mark_sql = {
+  /** Parameters: process, number, now. */
+  write: `INSERT INTO commit_marks (id, n, at) VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET n = excluded.n, at = excluded.at`,
+  read: "SELECT n FROM commit_marks WHERE id = ?",
+  remove: "DELETE FROM commit_marks WHERE id = ?",
+  /** Those of processes that have written nothing since. */
+  sweep: "DELETE FROM commit_marks WHERE at < ?",
 } as const;
 
 /** What shows that a full disk takes writes again: it needs as much room as a small group. */

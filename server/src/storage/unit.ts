@@ -44,7 +44,8 @@ export class BufferedTx implements Tx {
   run(sql: string, params: Value[], expect?: number): void {
     this.#guard(() => {
       const step = this.#check(sql, params);
-      this.#steps.push(expect === undefined ? step : { ...step, expect });
+      if (expect !== undefined) step.expect = expect;
+      this.#steps.push(step);
     });
   }
 
@@ -66,6 +67,11 @@ export class BufferedTx implements Tx {
     });
     this.#reads = rows.catch((error: unknown) => this.fail(error));
     return rows;
+  }
+
+  /** What the unit failed with first, whatever its function made of it. */
+  get failure(): unknown {
+    return this.#failure?.error;
   }
 
   /** Makes every further use of the unit fail with `error`; the first failure stays. */
@@ -93,7 +99,8 @@ export class BufferedTx implements Tx {
   #check(sql: string, params: Value[]): Step {
     const values = checkedValues(params);
     const { text } = this.#statements.check(sql, values.length);
-    this.#bytes += statementBytes(text, values);
+    // As the room wrote it: what a unit weighs is the same on every engine.
+    this.#bytes += statementBytes(sql, values);
     if (this.#bytes > GROUP_BYTES_MAX) {
       throw new GantryError(errors.VALUE, {
         detail: `A unit holds at most ${GROUP_BYTES_MAX} bytes of statements and parameters; larger content is a blob.`,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, unlink } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { assert } from "../../kernel/assert.ts";
 import { GantryError } from "../../kernel/errors.ts";
 import { sha256Hex } from "../../kernel/hash.ts";
@@ -12,10 +12,20 @@ import { FULL_DETAIL } from "./sqlite_errors.ts";
  * Blobs as files `<aa>/<sha256>` under `directory`. A blob appears under its name only when its bytes are synced, and
  * `put` resolves only when the name is too. What a crash leaves behind lies in `tmp/` and goes at the next start.
  * @param fatal  called when a sync fails: what the disk holds is unknown then.
+ * @param stale_before  where other processes may share the directory: only what was written before this time, in
+ *   milliseconds UTC, was left behind.
  */
-export async function openBlobs(directory: string, random: Random, fatal: (error: unknown) => void): Promise<Blobs> {
+export async function openBlobs(
+  directory: string,
+  random: Random,
+  fatal: (error: unknown) => void,
+  stale_before?: number,
+): Promise<Blobs> {
   await mkdir(`${directory}/tmp`, { recursive: true, mode: 0o700 });
-  for (const left of await readdir(`${directory}/tmp`)) await rm(`${directory}/tmp/${left}`, { force: true });
+  for (const left of await readdir(`${directory}/tmp`)) {
+    const path = `${directory}/tmp/${left}`;
+    if (stale_before === undefined || (await writtenAt(path)) < stale_before) await rm(path, { force: true });
+  }
 
   const pathOf = (sha256: string): string => {
     assert(/^[0-9a-f]{64}$/.test(sha256), "a blob is named by 64 hex digits");
@@ -72,6 +82,16 @@ export async function openBlobs(directory: string, random: Random, fatal: (error
       await syncDirectory(path.slice(0, path.lastIndexOf("/")));
     },
   };
+}
+
+/** Milliseconds UTC; never, when the file has just gone. */
+async function writtenAt(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return Number.POSITIVE_INFINITY;
+    throw error;
+  }
 }
 
 async function writeSynced(

@@ -115,6 +115,29 @@ describe("the embedded store", () => {
     expect(await wal_bytes()).toBe(0);
   });
 
+  it("writes its log again from the beginning, and cuts it when a reader has let it double", async () => {
+    const storage = await start();
+    let rows = 0;
+    const write = async (): Promise<number> => {
+      rows += 1;
+      await storage.write((tx) => tx.run(INSERT, [`k${rows}`, new Uint8Array(1_000_000)]));
+      return (await stat(`${directory}/gantry.db-wal`)).size;
+    };
+    let full = 0;
+    while (full <= WAL_BYTES_SOFT) full = await write();
+    for (let i = 0; i < 5; i++) expect(await write()).toBe(full); // over what was there
+    const grown = await storage.snapshot(async (reader) => {
+      await reader.get("SELECT COUNT(*) AS n FROM notes", []);
+      let size = full;
+      while (size <= 2 * WAL_BYTES_SOFT) size = await write();
+      return size;
+    });
+    let size = grown;
+    for (let i = 0; i < 5 && size >= grown; i++) size = await write();
+    expect(await write()).toBeLessThan(WAL_BYTES_SOFT);
+    expect(await storage.get("SELECT COUNT(*) AS n FROM notes", [])).toEqual({ n: rows });
+  });
+
   it("measures its commits", async () => {
     const storage = await start();
     await storage.write((tx) => tx.run(INSERT, ["a", null]));

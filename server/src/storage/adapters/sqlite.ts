@@ -31,6 +31,8 @@ import { SqliteWriter } from "./sqlite_writer.ts";
 export interface SqliteOptions {
   /** The data directory; made with mode 0700. Holds `gantry.db`, `lock.db`, `blobs/` and copies `before-*.db`. */
   directory: string;
+  /** Default `blobs` in `directory`. */
+  blobs?: string;
   /** Of all rooms, lower floors first. The room's own come before them. */
   migrations: readonly Migration[];
   clock: Clock;
@@ -65,7 +67,7 @@ export async function openSqlite(o: SqliteOptions): Promise<Storage> {
       (o.fatal ?? (() => process.exit(EXIT_SOFTWARE)))(error);
     };
     const statements = new Statements("sqlite");
-    const blobs = await openBlobs(`${o.directory}/blobs`, o.random, fatal);
+    const blobs = await openBlobs(o.blobs ?? `${o.directory}/blobs`, o.random, fatal);
     const writer = await SqliteWriter.open({ path, statements, clock: o.clock, metrics: o.metrics, fatal });
     undo.unshift(() => writer.close());
     const reader = await SqliteReader.open(path, statements, fatal);
@@ -73,7 +75,7 @@ export async function openSqlite(o: SqliteOptions): Promise<Storage> {
     const db = await openDriver(path, { read_only: false, busy_ms: READ_BUSY_MS });
     undo.unshift(() => db.close());
     configureReader(db);
-    return new SqliteStorage({ writer, reader, points: pointReads(db, statements, fatal), db, blobs, lock, ...o });
+    return new SqliteStorage({ ...o, writer, reader, points: pointReads(db, statements, fatal), db, blobs, lock });
   } catch (error) {
     for (const step of undo) await step();
     throw error;

@@ -64,16 +64,25 @@ function emptyWal(db: Driver): void {
   }
 }
 
-/** Checkpoints a WAL over `WAL_BYTES_SOFT`. It is emptied when no reader is in it, so that its size says what it holds. */
+/**
+ * Checkpoints a WAL over `WAL_BYTES_SOFT`. The file keeps its length and is written from its beginning again, because a
+ * commit that makes the file longer must sync the file system's own log, too: with SQLite 3.53 on ext4 it took half of
+ * the CPU time (0.2 for 0.4 ms) and less than half of the wait where the file was long enough. So the file grows again
+ * exactly when it is full, which is the sign for the next checkpoint; one that has doubled in this way is cut.
+ * Erased rows stay readable in its older part until that is written over, one turn of the file longer than a cut would
+ * leave them.
+ */
 function checkpointer(db: Driver, path: string): () => void {
   let next_bytes = WAL_BYTES_SOFT;
   return () => {
     const wal_bytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
     if (wal_bytes <= next_bytes) return;
+    const cut = wal_bytes > 2 * WAL_BYTES_SOFT;
     db.exec("PRAGMA busy_timeout = 0"); // A reader is not waited for: commits are more urgent.
-    const blocked = db.pragma("wal_checkpoint(TRUNCATE)") !== 0;
+    const blocked = db.pragma(`wal_checkpoint(${cut ? "TRUNCATE" : "RESTART"})`) !== 0;
     db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
-    next_bytes = blocked ? wal_bytes + CHECKPOINT_STEP_BYTES : WAL_BYTES_SOFT;
+    if (blocked) next_bytes = wal_bytes + CHECKPOINT_STEP_BYTES;
+    else next_bytes = cut ? WAL_BYTES_SOFT : wal_bytes;
   };
 }
 

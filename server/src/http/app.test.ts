@@ -25,9 +25,11 @@ describe("a refusal", () => {
   it.each([
     [{ zz: 1 }, "/zz", "is not known here"],
     [{ inptu: 1 }, "/inptu", 'is not known here; did you mean "input"?'],
-    [{ session: "s" }, "/session", "is not known here"],
+    [{ session: "s 1" }, "/session", "has 1 to 64"],
+    [{ session: "s", isolation: "pooled" }, "/session", 'ask for that instead of "pooled"'],
+    [{ isolation: "session" }, "/session", "names its session"],
     [{ plan: {} }, "/plan", "is not known here"],
-    [{ isolation: "pooled" }, "/isolation", "is not valid"],
+    [{ isolation: "shared" }, "/isolation", "is not valid"],
     [{ lane: "fast" }, "/lane", "is not valid"],
     [{ wait_ms: WAIT_MS_MAX + 1 }, "/wait_ms", "is not valid"],
     [{ limits: { cpu: 1 } }, "/limits/cpu", 'is not known here; did you mean "cpu_ms"?'],

@@ -25,8 +25,10 @@ export function bodyHeaders(bytes_max: (path: string) => number): MiddlewareHand
 /** Reads a body that did not state its length, up to the limit and not a chunk further. For callers with a token. */
 export function bodyOfUnknownLength(bytes_max: (path: string) => number): MiddlewareHandler<RouteEnv> {
   return async (c, next) => {
+    if (c.req.header("transfer-encoding") === undefined) return next();
+    // Only now: a look at the body makes a whole Request of it, with streams, which most requests can do without.
     const { body } = c.req.raw;
-    if (body === null || c.req.header("transfer-encoding") === undefined) return next();
+    if (body === null) return next();
     const max = bytes_max(c.req.path);
     const chunks: Uint8Array[] = [];
     let size = 0;

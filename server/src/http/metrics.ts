@@ -13,10 +13,21 @@ export interface Prometheus {
   render(): Promise<{ body: string; content_type: string }>;
 }
 
+/**
+ * The histogram of the event loop's lag wakes the process each 10 ms, which is most of what an idle server does (5 ms
+ * of CPU time a second; prom-client 15.1, Node 20.20). A slower one would say that the lag is its own period. What is
+ * measured at each scrape, `nodejs_eventloop_lag_seconds`, stays.
+ */
+const NEVER_MS = 2 ** 31 - 1;
+const LAG_METRICS = ["min", "max", "mean", "stddev", "p50", "p90", "p99"].map(
+  (what) => `nodejs_eventloop_lag_${what}_seconds`,
+);
+
 /** The kernel's metrics as Prometheus knows them, with those of the process. */
 export function createPrometheus(): Prometheus {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: NEVER_MS });
+  for (const name of LAG_METRICS) registry.removeSingleMetric(name);
   const counters = new Map<MetricName, Counter>();
   const gauges = new Map<MetricName, Gauge>();
   const histograms = new Map<MetricName, Histogram>();

@@ -128,5 +128,8 @@ describe("metrics", () => {
     for (const name of Object.keys(METRICS)) expect(body).toContain(name);
     expect(body).toContain('gantry_runs_ended_total{lane="x",termination="x"} 2');
     expect(body).toContain("process_cpu_seconds_total");
+    // Measured when asked. What would wake an idle process to be measured is left out.
+    expect(body).toMatch(/^nodejs_eventloop_lag_seconds \d/m);
+    expect(body).not.toContain("nodejs_eventloop_lag_p99");
   });
 });

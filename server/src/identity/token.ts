@@ -5,7 +5,6 @@ import type { Random } from "../kernel/random.ts";
 import { type TokenKind, token_errors } from "./contract.ts";
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const BASE = BigInt(ALPHABET.length);
 /** log2(62^30) is 178 bits of chance. */
 const SECRET_CHARS = 30;
 const CHECK_CHARS = 6;
@@ -32,11 +31,11 @@ export function makeToken(kind: TokenKind, random: Random): string {
 
 /** The six characters that must follow `head`. */
 export function checksum(head: string): string {
-  let rest = BigInt(crc32(head));
+  let rest = crc32(head);
   let out = "";
   for (let i = 0; i < CHECK_CHARS; i++) {
-    out = ALPHABET.charAt(Number(rest % BASE)) + out;
-    rest /= BASE;
+    out = ALPHABET.charAt(rest % ALPHABET.length) + out;
+    rest = Math.floor(rest / ALPHABET.length);
   }
   return out;
 }

@@ -16,24 +16,51 @@ export function canonicalJson(value: unknown): string {
   return write(value, 0);
 }
 
+/** Every run hashes six such texts, so this is written without lists between the value and its text. */
 function write(value: unknown, depth: number): string {
   if (depth > CANONICAL_DEPTH_MAX) throw new TypeError(`canonical JSON nests at most ${CANONICAL_DEPTH_MAX} levels`);
-  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "string") return text(value);
   if (typeof value === "number") {
     if (!Number.isSafeInteger(value)) throw new TypeError(`canonical JSON has safe integers only, not ${value}`);
     return String(value + 0); // -0 becomes 0
   }
-  if (typeof value === "string") return text(value);
-  if (Array.isArray(value)) return `[${value.map((item) => write(item, depth + 1)).join(",")}]`;
+  if (value === null || typeof value === "boolean") return String(value);
   if (typeof value !== "object") throw new TypeError(`${typeof value} is not JSON`);
-  const members = Object.entries(value)
-    .filter(([, member]) => member !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1)) // code units: what RFC 8785 3.2.3 asks and `<` does
-    .map(([key, member]) => `${text(key)}:${write(member, depth + 1)}`);
-  return `{${members.join(",")}}`;
+  return Array.isArray(value) ? writeItems(value, depth) : writeMembers(value as Record<string, unknown>, depth);
 }
 
+function writeItems(items: unknown[], depth: number): string {
+  let out = "";
+  for (const item of items) out += `${out === "" ? "" : ","}${write(item, depth + 1)}`;
+  return `[${out}]`;
+}
+
+function writeMembers(value: Record<string, unknown>, depth: number): string {
+  const names = Object.keys(value);
+  if (!isSorted(names)) names.sort(byCodeUnits);
+  let out = "";
+  for (const name of names) {
+    const member = value[name];
+    if (member !== undefined) out += `${out === "" ? "" : ","}${text(name)}:${write(member, depth + 1)}`;
+  }
+  return `{${out}}`;
+}
+
+/** What RFC 8785 3.2.3 asks, and `<` does. */
+function byCodeUnits(a: string, b: string): number {
+  return a < b ? -1 : 1;
+}
+
+function isSorted(names: readonly string[]): boolean {
+  for (let i = 1; i < names.length; i++) if ((names[i - 1] as string) > (names[i] as string)) return false;
+  return true;
+}
+
+/** Printable ASCII without the quote and the backslash is its own JSON text. */
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
 function text(value: string): string {
+  if (PLAIN.test(value)) return `"${value}"`;
   if (!isStorableText(value)) throw new TypeError("text with U+0000 or a lone surrogate has no canonical form");
   return JSON.stringify(value);
 }

@@ -1,8 +1,8 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHash, createHmac, hash as hashOnce } from "node:crypto";
 
 /** SHA-256 as 64 lower-case hex digits. Strings are hashed as UTF-8. */
 export function sha256Hex(value: string | Uint8Array): string {
-  return createHash("sha256").update(value).digest("hex");
+  return hashOnce("sha256", value, "hex"); // half the cost of an object that could be fed in parts
 }
 
 /** SHA-256 over the concatenation of `parts`, 32 bytes. */

@@ -42,6 +42,13 @@ export const METRICS = {
     labels: [],
     buckets: LATENCY_SECONDS,
   },
+  gantry_runner_wait_seconds: {
+    kind: "histogram",
+    help: "How long claims of keyed runners waited that found none idle.",
+    labels: ["kind"],
+    buckets: LATENCY_SECONDS,
+  },
+  gantry_runners_retired_total: { kind: "counter", help: "Keyed runners let go, by reason.", labels: ["reason"] },
   gantry_egress_blocked_total: { kind: "counter", help: "Calls that guests tried and were refused.", labels: [] },
   gantry_evidence_appended_total: { kind: "counter", help: "Ledger entries.", labels: ["kind"] },
   gantry_storage_commit_seconds: {

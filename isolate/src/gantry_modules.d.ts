@@ -3,6 +3,7 @@ declare module "gantry:config" {
   /** Stands before each of the guest's log lines. */
   export const log_nonce: string;
   export const run: string;
+  export const session: string | undefined;
   /** Milliseconds UTC. */
   export const deadline: number;
   /** Longest result, in UTF-16 units; the exact limit is kept in Node. */

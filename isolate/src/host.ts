@@ -11,7 +11,9 @@ import {
   type HostModule,
   type HostOutcome,
   HTTP_HEAD_MAX,
+  NONCE_HEADER,
   type RunCall,
+  STAMP_HEADER,
 } from "./protocol.ts";
 import type { Answer } from "./wrapper.ts";
 
@@ -19,6 +21,8 @@ import type { Answer } from "./wrapper.ts";
 const GUEST_COMPAT_DATE = "2026-07-01";
 
 interface HostEnv {
+  /** The runner's out-socket. */
+  OUT: Fetcher;
   LOADER: { load(code: object): { getEntrypoint(name: string): GuestEntrypoint } };
 }
 
@@ -31,6 +35,10 @@ interface GuestEntrypoint {
 
 interface WallProps {
   host_nonce: string;
+}
+
+interface EgressProps extends WallProps {
+  stamp: string;
 }
 
 /** A guest may call any name; what is told of it must fit a line. DNS allows 253 characters, a port adds 6. */
@@ -68,6 +76,24 @@ export class Wall extends WorkerEntrypoint<HostEnv, WallProps> {
   }
 }
 
+/**
+ * Where the calls of a guest go whose contract grants network: out, stamped with the run that they belong to. The stamp
+ * is set last, over whatever the guest sent. A redirect goes back to the guest, whose next call is stamped again.
+ */
+export class Egress extends WorkerEntrypoint<HostEnv, EgressProps> {
+  override fetch(request: Request): Promise<Response> {
+    const headers = new Headers(request.headers);
+    headers.set(STAMP_HEADER, this.ctx.props.stamp);
+    return this.env.OUT.fetch(new Request(request, { headers, redirect: "manual" }));
+  }
+
+  /** Raw TCP cannot carry a stamp. */
+  override async connect(socket: Socket): Promise<void> {
+    tell(this.ctx.props.host_nonce, { event: "blocked", host: "unknown", method: "CONNECT" });
+    await socket.close();
+  }
+}
+
 function bytes(base64: string): ArrayBuffer {
   return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer;
 }
@@ -79,16 +105,25 @@ function loadable(module: HostModule): object {
   return module;
 }
 
+interface HostExports {
+  Wall(options: { props: WallProps }): Fetcher;
+  Egress(options: { props: EgressProps }): Fetcher;
+}
+
+interface HostCall extends RunCall {
+  host_nonce: string;
+}
+
 /**
  * The one place that calls `load()` and writes `globalOutbound`: omitted, it would inherit ours.
  * `get()` is not used: its isolates are never evicted and keep the first caller's env.
  */
-function workerCode(call: RunCall, env: HostEnv, ctx: ExecutionContext): GuestEntrypoint {
-  const { run, deadline, output_bytes_max, log_nonce, host_nonce } = call;
-  const config = Object.entries({ run, deadline, output_bytes_max, log_nonce })
+function workerCode(call: HostCall, env: HostEnv, ctx: ExecutionContext): GuestEntrypoint {
+  const { run, session, deadline, output_bytes_max, log_nonce, host_nonce, stamp } = call;
+  const config = Object.entries({ run, session, deadline, output_bytes_max, log_nonce })
     .map(([name, value]) => `export const ${name} = ${JSON.stringify(value)};`)
     .join("\n");
-  const exports = ctx.exports as unknown as { Wall(options: { props: WallProps }): Fetcher };
+  const exports = ctx.exports as unknown as HostExports;
   return env.LOADER.load({
     compatibilityDate: GUEST_COMPAT_DATE,
     compatibilityFlags: call.node_compat ? ["nodejs_compat"] : [],
@@ -104,7 +139,8 @@ function workerCode(call: RunCall, env: HostEnv, ctx: ExecutionContext): GuestEn
       },
     },
     env: call.vars,
-    globalOutbound: exports.Wall({ props: { host_nonce } }),
+    globalOutbound:
+      stamp === undefined ? exports.Wall({ props: { host_nonce } }) : exports.Egress({ props: { host_nonce, stamp } }),
   }).getEntrypoint("Run");
 }
 
@@ -128,14 +164,14 @@ function failed(outcome: HostOutcome, fault: GuestFault): Response {
   return answer(outcome, JSON.stringify(fault));
 }
 
-async function run(call: RunCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
+async function run(call: HostCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
   const response = await outcomeOf(call, env, ctx);
   // The body of a guest's `Response` is still to come: its end says so itself.
   if (!response.headers.has("gantry-http")) tell(call.host_nonce, { event: "ended" });
   return response;
 }
 
-async function outcomeOf(call: RunCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
+async function outcomeOf(call: HostCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
   let guest: GuestEntrypoint;
   let form: "run" | "fetch" | "none";
   try {
@@ -152,7 +188,7 @@ async function outcomeOf(call: RunCall, env: HostEnv, ctx: ExecutionContext): Pr
     const fault = await thrownBy(guest);
     if (fault !== undefined) return failed("threw", faultOf(fault));
     const engine = faultOf(error);
-    return failed(engine.message.includes(NEVER_SETTLES) ? "never_settles" : "threw", engine);
+    return failed(engine.message.includes(NEVER_SETTLES) ? "never_settles" : "stopped", engine);
   }
 }
 
@@ -161,14 +197,14 @@ async function thrownBy(guest: GuestEntrypoint): Promise<GuestFault | undefined>
   return guest.fault().catch(() => undefined);
 }
 
-async function value(guest: GuestEntrypoint, call: RunCall): Promise<Response> {
+async function value(guest: GuestEntrypoint, call: HostCall): Promise<Response> {
   const result = await guest.run(JSON.parse(call.input));
   if (result.kind === "value") return answer("value", String(result.json));
   if (result.kind === "threw" || result.kind === "not_json") return failed(result.kind, faultOf(result.fault));
   return answer("output_exceeded", null);
 }
 
-async function respond(guest: GuestEntrypoint, call: RunCall): Promise<Response> {
+async function respond(guest: GuestEntrypoint, call: HostCall): Promise<Response> {
   const request = new Request("http://run.gantry/", {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -188,7 +224,11 @@ export default {
   async fetch(request: Request, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
     const { pathname } = new URL(request.url);
     if (pathname === "/ping") return new Response("pong");
-    if (pathname === "/run") return run(await request.json(), env, ctx);
+    if (pathname === "/run") {
+      const host_nonce = request.headers.get(NONCE_HEADER) ?? "";
+      tell(host_nonce, { event: "begun", at: Date.now() });
+      return run({ ...(await request.json<RunCall>()), host_nonce }, env, ctx);
+    }
     return new Response(null, { status: 404 });
   },
 };

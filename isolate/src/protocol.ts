@@ -1,8 +1,17 @@
 /** What Node and the host worker say to each other over the runner's in-socket; both sides import it. */
 
-/** `POST /run`, JSON. */
+/**
+ * Header of `POST /run`: stands before the host's own lines; the guest's isolate never sees it. It is no member of the
+ * body, so that the host can say that it has begun before it has read anything that belongs to a guest.
+ */
+export const NONCE_HEADER = "gantry-nonce";
+/** Header that the host sets on each call of a guest, whatever the guest sent: says which run it is. */
+export const STAMP_HEADER = "gantry-stamp";
+
+/** Body of `POST /run`, JSON. */
 export interface RunCall {
   run: string;
+  session?: string;
   /** Milliseconds UTC. */
   deadline: number;
   entry: string;
@@ -14,8 +23,8 @@ export interface RunCall {
   input: string;
   output_bytes_max: number;
   log_nonce: string;
-  /** Stands before the host's own lines; the guest's isolate never sees it. */
-  host_nonce: string;
+  /** Present when the run may call out: the value of `STAMP_HEADER`. */
+  stamp?: string;
 }
 
 /** `data` and `wasm` are base64. */
@@ -30,7 +39,9 @@ export const HTTP_HEAD_MAX = 32 * 1024;
  *
  * - `value`: body is the result's JSON text
  * - `http`: body is the response's body
- * - `threw`, `not_json`, `load_failed`, `no_entry`, `never_settles`: body is a `GuestFault`
+ * - `threw`, `not_json`, `load_failed`, `no_entry`: body is a `GuestFault`
+ * - `never_settles`, `stopped`: the engine ended the guest's call (nothing can settle it; `process.exit()`, an aborted
+ *   isolate); body is a `GuestFault`
  * - `output_exceeded`: no body
  */
 export type HostOutcome =
@@ -41,6 +52,7 @@ export type HostOutcome =
   | "load_failed"
   | "no_entry"
   | "never_settles"
+  | "stopped"
   | "output_exceeded";
 
 export interface GuestFault {
@@ -50,7 +62,13 @@ export interface GuestFault {
 }
 
 /**
- * What follows the host nonce on a line of stdout. `ended` is the last line of a run that answers: when Node has read
- * it, it has read every line of the guest's, and need not wait for the process to be gone.
+ * What follows the host nonce on a line of stdout. `begun` is the first line of a run: what came before it is not the
+ * run's. `ended` is the last line of a run that answers: when Node has read it, it has read every line of the guest's,
+ * and need not wait for the process to be gone.
  */
-export type HostLine = { event: "started" } | { event: "blocked"; host: string; method: string } | { event: "ended" };
+export type HostLine =
+  /** `at` is the host's clock, milliseconds UTC: Node may read the line much later. */
+  | { event: "begun"; at: number }
+  | { event: "started" }
+  | { event: "blocked"; host: string; method: string }
+  | { event: "ended" };

@@ -5,7 +5,7 @@
  */
 
 import { WorkerEntrypoint } from "cloudflare:workers";
-import { deadline, output_bytes_max, run } from "gantry:config";
+import { deadline, output_bytes_max, run, session } from "gantry:config";
 import guest from "gantry:guest";
 import { natives } from "gantry:prelude";
 import type { GuestFault } from "./protocol.ts";
@@ -124,6 +124,7 @@ export class Run extends WorkerEntrypoint {
     };
     defineProperties(this.ctx, {
       run: { value: run, enumerable: true },
+      ...(session === undefined ? {} : { session: { value: session, enumerable: true } }),
       deadline: { value: deadline, enumerable: true },
       waitUntil: { value: waitUntil, enumerable: true },
     });

@@ -27,7 +27,6 @@ function call(js: string): string {
     input: "null",
     output_bytes_max: 1_000,
     log_nonce: "l",
-    host_nonce: "h",
   };
   return JSON.stringify(body);
 }
@@ -46,7 +45,7 @@ export function jailSuite(jail: Jail): void {
       jailed = await openJailedPool(jail, { warm: 0 });
       boot = bootIn(jail, jailed.host);
       if (!jailed.report.ok) return;
-      runner = await boot(ids("rnr"), 128);
+      runner = await boot(ids("rnr"), 128, true);
       proc = `/proc/${runner.pid}`;
     });
     afterAll(async () => {
@@ -72,7 +71,7 @@ export function jailSuite(jail: Jail): void {
     const pathOf = (process: JailedProcess): string => `${jailed.runtime.path}/r/${process.id.slice(-8)}`;
 
     async function answers(process: JailedProcess): Promise<string> {
-      const response = await process.client.run(call("export default () => 6 * 7;"), AbortSignal.timeout(10_000));
+      const response = await process.client.run(call("export default () => 6 * 7;"), "h", AbortSignal.timeout(10_000));
       let text = "";
       for await (const chunk of response) text += chunk;
       return text;
@@ -148,7 +147,7 @@ export function jailSuite(jail: Jail): void {
     });
 
     it("does not see the sockets of another, nor the way to them", async () => {
-      const other = await boot(ids("rnr"), 128);
+      const other = await boot(ids("rnr"), 128, true);
       try {
         expect(existsSync(`${pathOf(other)}/s/in.sock`)).toBe(true);
         expect(list("gantry/s")).toEqual(["in.sock"]);
@@ -165,8 +164,12 @@ export function jailSuite(jail: Jail): void {
     it("is dead within 500 ms of its kill while it loops", async () => {
       const took: number[] = [];
       for (let i = 0; i < 3; i++) {
-        const victim = await boot(ids("rnr"), 128);
-        const running = victim.client.run(call("export default () => { for (;;); };"), AbortSignal.timeout(20_000));
+        const victim = await boot(ids("rnr"), 128, true);
+        const running = victim.client.run(
+          call("export default () => { for (;;); };"),
+          "h",
+          AbortSignal.timeout(20_000),
+        );
         running.catch(() => {});
         const before = victim.use()?.cpu_ms ?? 0;
         await eventually(() => (victim.use()?.cpu_ms ?? 0) > before + 50, "the loop to run");
@@ -191,7 +194,7 @@ export function jailSuite(jail: Jail): void {
     });
 
     it("is not asked through whatever stands in its socket's place after its boot", async () => {
-      const victim = await boot(ids("rnr"), 128);
+      const victim = await boot(ids("rnr"), 128, true);
       const impostor = await serveAt(`${pathOf(victim)}/s/in.sock`);
       try {
         expect(await impostor.hitFromOutside()).toBe(1);

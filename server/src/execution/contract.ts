@@ -74,6 +74,8 @@ export interface Job {
   limits: LimitTable;
   /** Milliseconds UTC; the guest sees it as `ctx.deadline`. */
   deadline_at: number;
+  /** The guest sees it as `ctx.session`. */
+  session?: string;
 }
 
 export interface LogLine {
@@ -85,10 +87,18 @@ export interface LogLine {
   text: string;
 }
 
+/**
+ * What stands behind the door of one run: answers one call that its guest made. The URL is the guest's, absolute.
+ * It is called only after the run's admission is durable; a rejection is answered 502.
+ */
+export type DoorHandler = (request: Request) => Promise<Response>;
+
 /** What a run may touch outside its process. */
 export interface RunDoor {
   /** Resolves when the admission is durable; nothing leaves before. Rejects if it could not be recorded. */
   durable: Promise<void>;
+  /** Absent: the contract grants no network; a call goes nowhere and is recorded as blocked. */
+  egress?: DoorHandler;
   log(line: LogLine): void;
   /** The guest's code is loaded and about to be called. */
   started(): void;
@@ -103,6 +113,11 @@ export interface BlockedCall {
 
 export interface Outcome {
   ending: Ending;
+  /**
+   * Was the guest's code reached? False only with `runner_lost`, when the process is known to have died before: nothing
+   * has happened then, and the job may be given to another runner.
+   */
+  begun: boolean;
   /** JSON text; present when completed. A `Response`: its JSON, its text as a string, or `{"base64": …}`. */
   result?: string;
   /** Present when the guest answered with a `Response`. */
@@ -144,8 +159,18 @@ export interface JailReport {
   problems: { code: string; fix: string }[];
 }
 
+/** Who else may use the process: nobody; runs of the same key, one after another; the same, in one process per key. */
+export type RunnerKind = "process" | "pooled" | "session";
+
 export interface RunnerWant {
-  kind: "process";
+  kind: RunnerKind;
+  /** Runners are shared fairly between tenants when they are scarce. */
+  tenant: string;
+  /**
+   * Names who may share the process, one run at a time: everything that gives a run its authority, and the session.
+   * Required for `pooled` and `session`, meaningless for `process`.
+   */
+  key?: string;
   memory_mb: number;
 }
 
@@ -153,10 +178,11 @@ export interface RunnerWant {
 export interface Runner {
   readonly id: RunnerId;
   readonly jail: JailName;
-  /** True when it was booted on demand. */
+  /** True when the claim had to wait for a process to boot. */
   readonly cold: boolean;
   /**
-   * Runs the job once and kills the process. Never rejects: every fault is an `ending`.
+   * Runs the job once. Afterwards the process is dead, or, if it is keyed and the run ended cleanly, waits for the next
+   * run of its key. Never rejects: every fault is an `ending`.
    * @param signal  aborting it ends the run `cancelled`.
    */
   execute(job: Job, door: RunDoor, signal: AbortSignal): Promise<Outcome>;
@@ -169,12 +195,16 @@ export interface PoolStats {
   booting: number;
   primed: number;
   active: number;
+  /** Keyed processes that wait for the next run of their key. */
+  idle: number;
+  /** Claims that wait for a process. */
+  waiting: number;
   /** Boots that failed in a row; `BOOT_FAILURES_MAX` make the pool not ready. */
   boot_failures: number;
 }
 
 export interface RunnerPool {
-  /** @throws RUNNER_NO_JAIL RUNNER_BOOT_FAILED; rejects with the signal's reason when it aborts first. */
+  /** @throws RUNNER_NO_JAIL RUNNER_BOOT_FAILED RUNNER_BUSY RUNNER_SESSION_BUSY; rejects with the signal's reason when it aborts first. */
   acquire(want: RunnerWant, signal: AbortSignal): Promise<Runner>;
   stats(): PoolStats;
   /** The report of the jail in use, or of the one that came closest. */
@@ -189,6 +219,14 @@ export const runner_errors = defineErrors("RUNNER", {
   NO_JAIL: { status: 503, retry: "later", whose: "gantry", title: "This host offers no jail, so no guest code runs." },
   BOOT_FAILED: { status: 503, retry: "later", whose: "gantry", title: "A jailed process did not start." },
   LOST: { status: 500, retry: "safe", whose: "gantry", title: "The jailed process ended for no reason of the run's." },
+  CLOSED: { status: 409, retry: "never", whose: "caller", title: "The run that made this call has ended." },
+  BUSY: { status: 503, retry: "later", whose: "capacity", title: "No jailed process was free in time." },
+  SESSION_BUSY: {
+    status: 429,
+    retry: "later",
+    whose: "capacity",
+    title: "The session has as many runs waiting as it may.",
+  },
 });
 export const code_errors = defineErrors("CODE", {
   SYNTAX: { ...bad, title: "The code has a syntax error." },
@@ -214,3 +252,28 @@ export const COMPILE_MS_MAX = 2_000;
 export const COMPILES_MAX = 8;
 /** Module graphs that wait for their turn; one more is `CODE_COMPILER`. */
 export const COMPILES_WAITING_MAX = 64;
+
+/** How long a claim waits for a process. */
+export const RUNNER_WAIT_MS_MAX = 30_000;
+/** Keyed processes of one pooled key. */
+export const POOLED_RUNNERS_MAX = 8;
+/** Session processes of one tenant; one more takes the place of the tenant's longest idle one, or waits. */
+export const SESSION_RUNNERS_TENANT_MAX = 8;
+/** Runs that wait for one session's process. */
+export const SESSION_WAITING_MAX = 16;
+/** A keyed process is replaced after so many runs: resident memory grew by 32 MB in 2,000 loads (measured). */
+export const RUNNER_RUNS_MAX = 2_000;
+/** … or when it is so old, … */
+export const RUNNER_AGE_MS_MAX = 600_000;
+/** … or has waited so long for its next run, … */
+export const RUNNER_IDLE_MS_MAX = 30_000;
+/** … or has grown by so much above its primed size, … */
+export const RUNNER_GROWTH_MB_MAX = 64;
+/** … or has used more CPU than this in a second in which it had no run: something of an ended run goes on in it. */
+export const RUNNER_IDLE_CPU_MS_MAX = 20;
+/** Connections that one runner may hold to its out-socket. */
+export const OUT_CONNECTIONS_MAX = 512;
+/** Header fields of one call through the out-socket. */
+export const OUT_HEADERS_MAX = 100;
+/** Bytes of the head of one call through the out-socket. */
+export const OUT_HEAD_BYTES_MAX = 32 * 1024;

@@ -50,7 +50,14 @@ describe("splitting into lines", () => {
 
 const NONCES = { log_nonce: "1".repeat(32), host_nonce: "2".repeat(32) };
 
-function open(bytes_max = 1_000): { log: RunLog; lines: LogLine[]; host: HostLine[]; floods: () => number } {
+interface Opened {
+  log: RunLog;
+  lines: LogLine[];
+  host: HostLine[];
+  floods: () => number;
+}
+
+function open(bytes_max = 1_000, begun = true): Opened {
   const lines: LogLine[] = [];
   const host: HostLine[] = [];
   let floods = 0;
@@ -64,12 +71,29 @@ function open(bytes_max = 1_000): { log: RunLog; lines: LogLine[]; host: HostLin
       floods += 1;
     },
   });
+  if (begun) {
+    log.line(`${NONCES.host_nonce} host {"event":"begun"}`);
+    host.length = 0;
+  }
   return { log, lines, host, floods: () => floods };
 }
 
 function guest(level: string, text: string): string {
   return `${NONCES.log_nonce} ${level} ${JSON.stringify(text)}`;
 }
+
+describe("before the run has begun", () => {
+  it("nothing is the run's: no line, no byte, no flood", () => {
+    const { log, lines, host, floods } = open(1_000, false);
+    log.count(LOG_BYTES_KILL + 1);
+    log.line("a line that an ended run left in the pipe");
+    log.line(guest("log", "too early"));
+    expect([lines, host, log.bytes, log.dropped, floods(), log.begun]).toEqual([[], [], 0, 0, 0, false]);
+    log.line(`${NONCES.host_nonce} host {"event":"begun","at":1}`);
+    log.line(guest("log", "now"));
+    expect([lines.map(({ text }) => text), host, log.begun]).toEqual([["now"], [{ event: "begun", at: 1 }], true]);
+  });
+});
 
 describe("whose line it is", () => {
   it.each(["log", "debug", "info", "warn", "error"])("the guest's nonce makes it the guest's, level %s", (level) => {

@@ -56,12 +56,14 @@ export interface RunLogOptions {
 }
 
 /**
- * The log of one run: attributes lines by nonce, keeps `bytes_max` bytes of text and counts the rest.
+ * The log of one run: attributes lines by nonce, keeps `bytes_max` bytes of text and counts the rest. It starts when the
+ * host says that the run has begun: what stands before that is what an ended run has left behind.
  * A line without the nonce (`node:console`, the engine itself) belongs to the run that is live, level `runner`.
  */
 export class RunLog {
   bytes = 0;
   dropped = 0;
+  begun = false;
   #raw_bytes = 0;
   #seq = 0;
   readonly #o: RunLogOptions;
@@ -72,6 +74,7 @@ export class RunLog {
 
   /** Counts what the process wrote, before anything is made of it; past `LOG_BYTES_KILL` the run must end. */
   count(bytes: number): void {
+    if (!this.begun) return;
     const before = this.#raw_bytes;
     this.#raw_bytes += bytes;
     if (before <= LOG_BYTES_KILL && this.#raw_bytes > LOG_BYTES_KILL) this.#o.on_flood();
@@ -83,9 +86,11 @@ export class RunLog {
     const rest = raw.slice(space + 1);
     if (space > 0 && nonce === this.#o.host_nonce) {
       const told = parseHostLine(rest.slice(rest.indexOf(" ") + 1));
+      if (told?.event === "begun") this.begun = true;
       if (told !== undefined) this.#o.on_host(told);
       return;
     }
+    if (!this.begun) return;
     const line = nonce === this.#o.log_nonce ? parseGuestLine(rest) : undefined;
     this.#add(line ?? { level: "runner", text: raw });
   }

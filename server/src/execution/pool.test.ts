@@ -1,73 +1,29 @@
 import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../tests/fixtures/eventually.ts";
-import { type JailedPool, openJailedPool } from "../../../tests/fixtures/jailed_pool.ts";
 import { need } from "../../../tests/fixtures/need.ts";
+import { isGone, openPoolGround, type PoolGround } from "../../../tests/fixtures/pool_ground.ts";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
-import { type Clock, systemClock } from "../kernel/clock.ts";
-import { createIds } from "../kernel/ids.ts";
-import { silentLogger } from "../kernel/log.ts";
-import { systemRandom } from "../kernel/random.ts";
-import { noMetrics } from "../kernel/telemetry.ts";
-import { type Boot, bootIn } from "./adapters/boot.ts";
-import type { JailedProcess } from "./adapters/jailed_process.ts";
-import { unshareJail } from "./adapters/jails.ts";
 import { startTicks } from "./adapters/procfs.ts";
-import { Watchdog } from "./adapters/watchdog.ts";
 import { BOOT_FAILURES_MAX, type Runner, type RunnerPool } from "./contract.ts";
-import { type PoolOptions, WarmPool } from "./pool.ts";
 
-let jailed: JailedPool;
-let boot: Boot;
-/** What was really booted, in order. */
-let booted: { process: JailedProcess; memory_mb: number }[];
-let pools: { pool: RunnerPool; watchdog: Watchdog }[];
-
+let ground: PoolGround;
 beforeAll(async () => {
-  jailed = await openJailedPool(unshareJail, { warm: 0 });
-  const real = bootIn(unshareJail, jailed.host);
-  boot = async (id, memory_mb) => {
-    const process = await real(id, memory_mb);
-    booted.push({ process, memory_mb });
-    return process;
-  };
+  ground = await openPoolGround();
 });
-afterAll(() => jailed.close());
+afterAll(() => ground.close());
 beforeEach((context) => {
-  need(context, "userns", jailed.report.ok ? undefined : (jailed.report.problems[0]?.fix ?? "the jail does not hold"));
-  booted = [];
-  pools = [];
+  const { ok, problems } = ground.jailed.report;
+  need(context, "userns", ok ? undefined : (problems[0]?.fix ?? "the jail does not hold"));
 });
-afterEach(async () => {
-  for (const { pool, watchdog } of pools) {
-    await pool.close();
-    await watchdog.close();
-  }
-});
+afterEach(() => ground.closePools());
 
-function open(o: Partial<PoolOptions> & { clock?: Clock } = {}): RunnerPool {
-  const { clock = systemClock(), ...options } = o;
-  const random = systemRandom();
-  const watchdog = new Watchdog((error) => {
-    throw error;
-  });
-  const pool = new WarmPool(
-    { boot, report: jailed.report, warm: 0, boots: 2, ...options },
-    { clock, random, ids: createIds(clock, random), watchdog, logger: silentLogger, metrics: noMetrics },
-  );
-  pools.push({ pool, watchdog });
-  return pool;
-}
-
-const never = new AbortController().signal;
-const acquire = (pool: RunnerPool, memory_mb = 128, signal = never): Promise<Runner> =>
-  pool.acquire({ kind: "process", memory_mb }, signal);
-const isGone = (process: JailedProcess): boolean => startTicks(process.pid) === undefined;
-const processOf = (runner: Runner): JailedProcess => booted.find(({ process }) => process.id === runner.id)!.process;
+const acquire = (pool: RunnerPool, memory_mb = 128, signal = new AbortController().signal): Promise<Runner> =>
+  pool.acquire({ kind: "process", tenant: "ten_a", memory_mb }, signal);
 
 describe("warm processes", () => {
   it("are kept ready, and one that is claimed is replaced", async () => {
-    const pool = open({ warm: 2 });
+    const pool = ground.open({ warm: 2 });
     await eventually(() => pool.stats().primed === 2);
     expect(pool.stats()).toMatchObject({ jail: "unshare", booting: 0, active: 0, boot_failures: 0 });
     const runner = await acquire(pool);
@@ -78,12 +34,12 @@ describe("warm processes", () => {
     runner.discard();
     expect(pool.stats().active).toBe(0);
     await eventually(() => pool.stats().primed === 2);
-    expect(booted).toHaveLength(3);
-    await eventually(() => isGone(processOf(runner)));
+    expect(ground.booted).toHaveLength(3);
+    await eventually(() => isGone(ground.processOf(runner)));
   });
 
   it("are replaced beside the runs that go on when more than one is missing", async () => {
-    const pool = open({ warm: 4 });
+    const pool = ground.open({ warm: 4 });
     await eventually(() => pool.stats().primed === 4);
     const runners = [await acquire(pool)];
     expect(pool.stats()).toMatchObject({ active: 1, primed: 3, booting: 0 });
@@ -95,24 +51,24 @@ describe("warm processes", () => {
   });
 
   it("are claimed by one run each", async () => {
-    const pool = open({ warm: 2 });
+    const pool = ground.open({ warm: 2 });
     const runners = await Promise.all(Array.from({ length: 4 }, () => acquire(pool)));
     expect(new Set(runners.map(({ id }) => id)).size).toBe(4);
     for (const runner of runners) runner.discard();
   });
 
   it("may die before anyone claims them, and are replaced", async () => {
-    const pool = open({ warm: 1 });
+    const pool = ground.open({ warm: 1 });
     await eventually(() => pool.stats().primed === 1);
-    process.kill(booted[0]!.process.pid, "SIGKILL");
-    await eventually(() => booted.length === 2 && pool.stats().primed === 1);
+    process.kill(ground.booted[0]!.process.pid, "SIGKILL");
+    await eventually(() => ground.booted.length === 2 && pool.stats().primed === 1);
     expect(pool.stats().boot_failures).toBe(0);
   });
 
   it("that have just died are not handed out", async () => {
-    const pool = open({ warm: 1 });
+    const pool = ground.open({ warm: 1 });
     await eventually(() => pool.stats().primed === 1);
-    const [dead] = booted;
+    const [dead] = ground.booted;
     process.kill(dead!.process.pid, "SIGKILL");
     // Without giving way: the exit has happened, and the pool has not heard of it.
     while (startTicks(dead!.process.pid) !== undefined);
@@ -125,14 +81,14 @@ describe("warm processes", () => {
 
 describe("acquiring", () => {
   it("waits for a boot where none is warm", async () => {
-    const pool = open();
+    const pool = ground.open();
     const runners = await Promise.all([acquire(pool), acquire(pool), acquire(pool)]);
     expect(runners.map(({ cold }) => cold)).toEqual([true, true, true]);
     for (const runner of runners) runner.discard();
   });
 
   it("gives up with the signal's reason, and leaves the process to the next one", async () => {
-    const pool = open({ boots: 1 });
+    const pool = ground.open({ boots: 1 });
     const reason = new Error("changed my mind");
     await expect(acquire(pool, 128, AbortSignal.abort(reason))).rejects.toBe(reason);
     expect(pool.stats().booting).toBe(0);
@@ -145,15 +101,15 @@ describe("acquiring", () => {
     expect((await acquire(pool)).cold).toBe(false);
   });
 
-  it("a class that is booted on demand gives up as well, and its process is killed", async () => {
-    const pool = open();
+  it("a class that is ground.booted on demand gives up as well, and its process is killed", async () => {
+    const pool = ground.open();
     const abort = new AbortController();
     const reason = new Error("changed my mind");
     const waiting = acquire(pool, 256, abort.signal);
     abort.abort(reason);
     await expect(waiting).rejects.toBe(reason);
     expect(pool.stats().active).toBe(0);
-    await eventually(() => booted.length === 1 && isGone(booted[0]!.process));
+    await eventually(() => ground.booted.length === 1 && isGone(ground.booted[0]!.process));
   });
 
   it.each([
@@ -164,11 +120,11 @@ describe("acquiring", () => {
     [257, 512, true],
     [512, 512, true],
   ])("%i MB get the class %i", async (memory_mb, size, cold) => {
-    const pool = open({ warm: 1 });
+    const pool = ground.open({ warm: 1 });
     await eventually(() => pool.stats().primed === 1);
     const runner = await acquire(pool, memory_mb);
     expect(runner.cold).toBe(cold);
-    const { process, memory_mb: booted_mb } = booted.find((each) => each.process.id === runner.id)!;
+    const { process, memory_mb: booted_mb } = ground.booted.find((each) => each.process.id === runner.id)!;
     expect(booted_mb).toBe(size);
     expect(readFileSync(`/proc/${process.pid}/cmdline`, "latin1")).toContain(`/${size}.capnp`);
     runner.discard();
@@ -176,7 +132,7 @@ describe("acquiring", () => {
 
   it("is refused where there is no jail, with what would help", async () => {
     const problems = [{ code: "USER_NAMESPACES", fix: "Allow user namespaces." }];
-    const pool = open({ boot: undefined, report: { ...jailed.report, ok: false, problems } });
+    const pool = ground.open({ boot: undefined, report: { ...ground.jailed.report, ok: false, problems } });
     expect(pool.stats().jail).toBeNull();
     await expect(acquire(pool)).rejects.toMatchObject({
       code: "RUNNER_NO_JAIL",
@@ -185,18 +141,43 @@ describe("acquiring", () => {
   });
 });
 
+describe("a boot that waits for runs", () => {
+  it("waits no longer than a moment, and not at all when nothing is warm", async () => {
+    const clock = new VirtualClock();
+    const pool = ground.open({ clock, warm: 2 });
+    await eventually(() => pool.stats().primed === 2);
+    const first = await acquire(pool);
+    expect(pool.stats()).toMatchObject({ primed: 1, booting: 0 });
+    clock.advance(50);
+    expect(pool.stats()).toMatchObject({ primed: 1, booting: 1 });
+    await eventually(() => pool.stats().primed === 2);
+    const others = [await acquire(pool), await acquire(pool)];
+    expect(pool.stats()).toMatchObject({ primed: 0, active: 3, booting: 2 });
+    for (const runner of [first, ...others]) runner.discard();
+  });
+
+  it("goes on while a run does, also where one process is all that is kept warm", async () => {
+    const pool = ground.open({ warm: 1 });
+    await eventually(() => pool.stats().primed === 1);
+    const runner = await acquire(pool);
+    await eventually(() => pool.stats().primed === 1);
+    expect(pool.stats().active).toBe(1);
+    runner.discard();
+  });
+});
+
 describe("boots that fail", () => {
   it("are tried each second; BOOT_FAILURES_MAX in a row refuse who waits, and one that succeeds ends it", async () => {
     const clock = new VirtualClock();
     let broken = true;
     let tries = 0;
-    const pool = open({
+    const pool = ground.open({
       clock,
       boots: 1,
       warm: 1,
-      boot: (id, memory_mb) => {
+      boot: (id, memory_mb, urgent) => {
         tries += 1;
-        return broken ? Promise.reject(new Error("no /proc here")) : boot(id, memory_mb);
+        return broken ? Promise.reject(new Error("no /proc here")) : ground.boot(id, memory_mb, urgent);
       },
     });
     let refused: unknown;
@@ -224,10 +205,10 @@ describe("boots that fail", () => {
 
   it("a process that is dead on arrival is a boot that failed, and is handed to nobody", async () => {
     let first = true;
-    const pool = open({
+    const pool = ground.open({
       boots: 1,
-      boot: async (id, memory_mb) => {
-        const process = await boot(id, memory_mb);
+      boot: async (id, memory_mb, urgent) => {
+        const process = await ground.boot(id, memory_mb, urgent);
         if (!first) return process;
         first = false;
         process.kill();
@@ -236,34 +217,34 @@ describe("boots that fail", () => {
       },
     });
     const runner = await acquire(pool);
-    expect(runner.id).toBe(booted[1]?.process.id);
+    expect(runner.id).toBe(ground.booted[1]?.process.id);
     runner.discard();
   });
 
   it("a larger class that does not boot is refused at once", async () => {
-    const pool = open({ boot: () => Promise.reject(new Error("no memory")) });
+    const pool = ground.open({ boot: () => Promise.reject(new Error("no memory")) });
     await expect(acquire(pool, 512)).rejects.toHaveProperty("code", "RUNNER_BOOT_FAILED");
   });
 });
 
 describe("closing", () => {
   it("kills what is warm, claimed or still booting, and waits until it is gone", async () => {
-    const pool = open({ warm: 2 });
+    const pool = ground.open({ warm: 2 });
     await acquire(pool);
     await eventually(() => pool.stats().primed >= 1);
     const large = acquire(pool, 512).catch((error: unknown) => error);
     await pool.close();
     await large;
-    expect(booted.length).toBeGreaterThanOrEqual(3);
-    expect(booted.filter(({ process }) => !isGone(process))).toEqual([]);
+    expect(ground.booted.length).toBeGreaterThanOrEqual(3);
+    expect(ground.booted.filter(({ process }) => !isGone(process))).toEqual([]);
   });
 
   it("refuses who waits, and who comes after", async () => {
-    const pool = open({ boots: 1 });
+    const pool = ground.open({ boots: 1 });
     const waiting = expect(acquire(pool)).rejects.toHaveProperty("code", "RUNNER_BOOT_FAILED");
     await pool.close();
     await waiting;
     await expect(acquire(pool)).rejects.toHaveProperty("code", "RUNNER_NO_JAIL");
-    expect(booted.filter(({ process }) => !isGone(process))).toEqual([]);
+    expect(ground.booted.filter(({ process }) => !isGone(process))).toEqual([]);
   });
 });

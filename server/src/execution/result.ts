@@ -71,6 +71,7 @@ export function judgeAnswer(answer: HostAnswer, code: CompiledCode): Verdict {
     case "not_json":
       return { ending: "threw", error: notJson(faultOf(answer.body).message) };
     case "threw":
+    case "stopped":
       return { ending: "threw", error: thrown(faultOf(answer.body), code) };
     default:
       return unreachable(answer.outcome);

@@ -1,11 +1,12 @@
 import type { HostLine, HostModule, RunCall } from "../../../isolate/src/protocol.ts";
 import { type Clock, within } from "../kernel/clock.ts";
 import type { Random } from "../kernel/random.ts";
-import type { ExitInfo, JailedProcess } from "./adapters/jailed_process.ts";
+import type { ExitInfo, JailedProcess, ProcessNumbers } from "./adapters/jailed_process.ts";
 import type { Watchdog } from "./adapters/watchdog.ts";
 import { Blocked } from "./blocked.ts";
-import { type Ending, type Job, type Outcome, RUNNER_THREADS_MAX, type RunDoor } from "./contract.ts";
+import { type Job, type Outcome, RUNNER_THREADS_MAX, type RunDoor } from "./contract.ts";
 import { limitError, lostError } from "./endings.ts";
+import { classifyExit } from "./exit.ts";
 import { LineSplitter, RunLog } from "./logs.ts";
 import { judgeAnswer, readAnswer } from "./result.ts";
 import type { Conviction } from "./watch.ts";
@@ -14,6 +15,8 @@ export interface TrialDeps {
   watchdog: Watchdog;
   clock: Clock;
   random: Random;
+  /** CPU priority (as nice(1)) of a run that goes on for long; 0: that of all others. */
+  long_run_nice: number;
 }
 
 /** Why it ended, before anything is measured. */
@@ -22,36 +25,57 @@ type Verdict = Pick<Outcome, "ending" | "result" | "http" | "error"> & {
   conviction?: Conviction;
   /** The host's answer was read to its end. */
   answered?: true;
+  /** The guest's call came to its own end, so nothing of it can go on. */
+  clean?: boolean;
 };
+
+export interface Ended {
+  outcome: Outcome;
+  /** Present when the process may serve another run: what it has used by now. */
+  after?: ProcessNumbers;
+}
 
 const MB = 1024 * 1024;
 /** A process whose connection broke and that is still there after this long is not dying. */
 const DYING_MS = 500;
+/** The host itself needs a little to take a call; what is more than the counters' grain was somebody else's. */
+const FOREIGN_MS_MIN = 10;
+const NOTHING: ProcessNumbers = { cpu_ms: 0, rss_bytes: 0, rss_peak_bytes: 0 };
 
-/** One job in one process, from the call to the measured outcome. The process is dead afterwards. */
+/** One job in one process, from the call to the measured outcome. */
 export class Trial {
   readonly #process: JailedProcess;
   readonly #job: Job;
   readonly #door: RunDoor;
   readonly #deps: TrialDeps;
-  readonly #base: { cpu_ms: number; rss_bytes: number; rss_peak_bytes: number };
   readonly #began: number;
   readonly #blocked = new Blocked();
   readonly #log: RunLog;
   readonly #nonces: { log_nonce: string; host_nonce: string };
+  /** What the process had used when it was claimed. */
+  readonly #base: ProcessNumbers;
+  /** May the process have served others before? */
+  #is_shared = false;
+  /** Milliseconds UTC. */
+  #called_at = 0;
+  /** CPU that an ended run's remains have used since then. */
+  #foreign_cpu_ms = 0;
   #started: number | undefined;
   #settle: (verdict: Verdict) => void = () => {};
+  #closeDoor: () => void = () => {};
+  #over = false;
   #log_end: () => void = () => {};
   readonly #log_ended = new Promise<void>((resolve) => {
     this.#log_end = resolve;
   });
 
-  constructor(process: JailedProcess, job: Job, door: RunDoor, deps: TrialDeps) {
+  /** @param before  what the process had used when it was claimed; undefined when it has died since. */
+  constructor(process: JailedProcess, before: ProcessNumbers | undefined, job: Job, door: RunDoor, deps: TrialDeps) {
     this.#process = process;
     this.#job = job;
     this.#door = door;
     this.#deps = deps;
-    this.#base = process.use() ?? { cpu_ms: 0, rss_bytes: 0, rss_peak_bytes: 0 };
+    this.#base = before ?? NOTHING;
     this.#began = deps.clock.monotonic();
     const nonce = (): string => Buffer.from(deps.random.bytes(16)).toString("hex");
     this.#nonces = { log_nonce: nonce(), host_nonce: nonce() };
@@ -65,10 +89,14 @@ export class Trial {
     });
   }
 
-  /** The first reason to end wins; whatever happens afterwards is a consequence of it. */
-  async run(signal: AbortSignal): Promise<Outcome> {
+  /**
+   * The first reason to end wins; whatever happens afterwards is a consequence of it.
+   * @param keeps  may the process live on? It does only after an end that leaves nothing behind.
+   */
+  async run(signal: AbortSignal, keeps: boolean): Promise<Ended> {
+    this.#is_shared = keeps;
     const listening = this.#listen();
-    const cancel = new AbortController();
+    const call = new AbortController();
     const cancelled = (): void =>
       this.#settle({ ending: "cancelled", error: limitError("cancelled", this.#job.limits) });
     const verdict = await new Promise<Verdict>((settle) => {
@@ -76,23 +104,27 @@ export class Trial {
       signal.addEventListener("abort", cancelled);
       if (signal.aborted) return cancelled();
       this.#watch();
-      this.#call(cancel.signal).then(
-        (answered) => settle(answered),
-        () => void this.#broken().then(settle),
-      );
+      this.#call(call.signal).then(settle, () => void this.#broken().then(settle));
     });
+    this.#over = true;
+    this.#closeDoor();
     signal.removeEventListener("abort", cancelled);
     const ended = this.#deps.clock.monotonic();
-    const use = this.#process.use();
+    const after = this.#process.use();
     // An answer ends the log with a line of its own; without one the log ends with the process. Waiting for the process
     // in every case would cost the 30 ms that a jail takes to fall apart.
     if (verdict.answered === true) await Promise.race([this.#log_ended, this.#process.dead]);
-    cancel.abort();
+    if (keeps && verdict.clean === true && after !== undefined) {
+      listening.stop();
+      this.#deps.watchdog.rest(this.#process.id);
+      return { outcome: this.#measure(verdict, ended, after), after };
+    }
+    call.abort();
     this.#process.kill();
     if (verdict.answered !== true) await this.#process.dead;
-    listening();
+    listening.flush();
     this.#deps.watchdog.forget(this.#process.id);
-    return this.#measure(verdict, ended, use);
+    return { outcome: this.#measure(this.#acquitted(verdict), ended, after) };
   }
 
   #watch(): void {
@@ -106,26 +138,38 @@ export class Trial {
         memory_bytes: memory_mb * MB,
         rss_base_bytes: this.#base.rss_bytes,
         threads_max: RUNNER_THREADS_MAX,
+        long_run_nice: this.#process.mayBeNiced ? this.#deps.long_run_nice : 0,
       },
       (conviction) => this.#settle(this.#convict(conviction)),
     );
   }
 
-  #listen(): () => void {
+  #listen(): { flush(): void; stop(): void } {
     const lines = new LineSplitter((line) => this.#log.line(line));
     const { stdout, stderr } = this.#process;
-    stdout.on("data", (chunk: Buffer) => {
+    const said = (chunk: Buffer): void => {
       this.#log.count(chunk.length);
       lines.push(chunk);
-    });
-    stdout.resume(); // it was paused when the primer had said its last
+    };
     // What the engine itself says is not the guest's log, but a guest can make it talk.
-    stderr.on("data", (chunk: Buffer) => this.#log.count(chunk.length));
-    return () => lines.flush();
+    const murmured = (chunk: Buffer): void => this.#log.count(chunk.length);
+    stdout.on("data", said);
+    stderr.on("data", murmured);
+    stdout.resume(); // it was paused when the primer had said its last
+    const stop = (): void => {
+      stdout.off("data", said);
+      stderr.off("data", murmured);
+      stdout.resume(); // what is said while nobody runs belongs to nobody, and must not fill the pipe
+    };
+    return { flush: () => lines.flush(), stop };
   }
 
   async #call(signal: AbortSignal): Promise<Verdict> {
-    const response = await this.#process.client.run(JSON.stringify(this.#body()), signal);
+    const stamp = await this.#openDoor();
+    const { host_nonce } = this.#nonces;
+    const body = JSON.stringify(this.#body(stamp));
+    this.#called_at = this.#deps.clock.now();
+    const response = await this.#process.client.run(body, host_nonce, signal);
     const answer = await readAnswer(response, this.#job.limits.output_bytes_max);
     if (answer === undefined)
       return { ending: "output_exceeded", error: limitError("output_exceeded", this.#job.limits) };
@@ -133,13 +177,28 @@ export class Trial {
     if (verdict.ending === "output_exceeded") {
       return { ...verdict, error: limitError("output_exceeded", this.#job.limits) };
     }
-    return verdict.ending === "completed" ? { ...verdict, output_bytes: answer.body.length } : verdict;
+    const clean = answer.outcome !== "stopped" && answer.outcome !== "never_settles";
+    return verdict.ending === "completed"
+      ? { ...verdict, clean, output_bytes: answer.body.length }
+      : { ...verdict, clean };
   }
 
-  #body(): RunCall {
-    const { code, run, deadline_at, vars, input, limits } = this.#job;
+  /** @returns the stamp of the run's calls, if it may make any. */
+  async #openDoor(): Promise<string | undefined> {
+    const { durable, egress } = this.#door;
+    if (egress === undefined) return undefined;
+    const out = await this.#process.out();
+    if (this.#over) throw new Error("the run ended before it began");
+    const stamp = Buffer.from(this.#deps.random.bytes(16)).toString("hex");
+    this.#closeDoor = out.open(stamp, { durable, handler: egress });
+    return stamp;
+  }
+
+  #body(stamp: string | undefined): RunCall {
+    const { code, run, session, deadline_at, vars, input, limits } = this.#job;
     return {
       run,
+      ...(session === undefined ? {} : { session }),
       deadline: deadline_at,
       entry: code.entry,
       modules: Object.fromEntries(
@@ -149,12 +208,16 @@ export class Trial {
       vars,
       input,
       output_bytes_max: limits.output_bytes_max,
-      ...this.#nonces,
+      log_nonce: this.#nonces.log_nonce,
+      ...(stamp === undefined ? {} : { stamp }),
     };
   }
 
   #hear(line: HostLine): void {
     switch (line.event) {
+      case "begun":
+        this.#begin(line.at);
+        return;
       case "started":
         this.#started = this.#deps.clock.monotonic();
         this.#door.started();
@@ -168,6 +231,21 @@ export class Trial {
     }
   }
 
+  /**
+   * Between the call and its beginning the process was busy with what an ended run had left behind, if with anything: at
+   * most for that long. The line itself may be read late, when the run has used CPU of its own.
+   */
+  #begin(at: number): void {
+    const waited_ms = at - this.#called_at;
+    if (!this.#is_shared || waited_ms < FOREIGN_MS_MIN) return;
+    const now = this.#process.use();
+    if (now === undefined) return;
+    const foreign = Math.min(waited_ms, now.cpu_ms - this.#base.cpu_ms);
+    if (foreign < FOREIGN_MS_MIN) return;
+    this.#foreign_cpu_ms = foreign;
+    this.#deps.watchdog.allow(this.#process.id, foreign);
+  }
+
   #convict(conviction: Conviction): Verdict {
     if (conviction.reason === "threads_exceeded") {
       return { ending: "runner_lost", error: lostError("it started too many threads"), conviction };
@@ -176,9 +254,27 @@ export class Trial {
     return { ending: reason, error: limitError(reason, this.#job.limits, conviction), conviction };
   }
 
+  /**
+   * A process that served others before may have been killed for what one of them left behind: before the run had begun,
+   * or because the two together were too much when the watchdog did not know yet. That is not the run's fault.
+   */
+  #acquitted(verdict: Verdict): Verdict {
+    const { ending, conviction } = verdict;
+    if (ending !== "cpu_exceeded" && ending !== "memory_exceeded") return verdict;
+    const own_cpu_ms = (conviction?.cpu_ms ?? Number.POSITIVE_INFINITY) - this.#foreign_cpu_ms;
+    const is_guilty = ending === "memory_exceeded" || own_cpu_ms > this.#job.limits.cpu_ms;
+    if (this.#log.begun && is_guilty) return verdict;
+    return { ending: "runner_lost", error: lostError("an ended run had left work behind in it") };
+  }
+
   /** The connection broke: as a rule because the process is dying, and its end says why. */
   async #broken(): Promise<Verdict> {
-    const exit = await within<ExitInfo | undefined>(this.#deps.clock, DYING_MS, this.#process.dead, () => undefined);
+    const dead = within<ExitInfo | undefined>(this.#deps.clock, DYING_MS, this.#process.dead, () => undefined);
+    let exit = await dead;
+    if (exit === undefined && !this.#log.begun) {
+      this.#process.kill();
+      exit = await this.#process.dead;
+    }
     if (exit !== undefined) return this.#explain(exit);
     const detail = "The body of the response broke off: the program failed while it was sending it.";
     return { ending: "threw", error: { code: "RUN_THREW", detail } };
@@ -192,18 +288,21 @@ export class Trial {
     return { ending, error: ending === "runner_lost" ? lostError() : limitError(ending, this.#job.limits) };
   }
 
-  #measure(verdict: Verdict, ended: number, use: ReturnType<JailedProcess["use"]>): Outcome {
+  #measure(verdict: Verdict, ended: number, use: ProcessNumbers | undefined): Outcome {
     const started = Math.min(this.#started ?? ended, ended);
     const { ending, result, http, error, conviction, output_bytes = 0 } = verdict;
-    const peak = use === undefined ? 0 : this.#peakBytes(use);
+    const peak = use === undefined ? 0 : peakAbove(this.#base, use);
     return {
       ending,
+      begun: ending !== "runner_lost" || this.#log.begun,
       ...(result === undefined ? {} : { result }),
       ...(http === undefined ? {} : { http }),
       ...(error === undefined ? {} : { error }),
       startup_ms: started - this.#began,
       completion_ms: ended - started,
-      cpu_ms: Math.max(conviction?.cpu_ms ?? 0, use === undefined ? 0 : use.cpu_ms - this.#base.cpu_ms),
+      cpu_ms:
+        Math.max(conviction?.cpu_ms ?? 0, use === undefined ? 0 : use.cpu_ms - this.#base.cpu_ms) -
+        this.#foreign_cpu_ms,
       rss_peak_mb: Math.max(conviction?.rss_peak_bytes ?? 0, peak) / MB,
       output_bytes,
       log_bytes: this.#log.bytes,
@@ -211,18 +310,10 @@ export class Trial {
       blocked: this.#blocked.rows(),
     };
   }
-
-  /** The kernel's high-water mark may date from the boot; then the present size is the better answer. */
-  #peakBytes(use: { rss_bytes: number; rss_peak_bytes: number }): number {
-    const high = use.rss_peak_bytes > this.#base.rss_peak_bytes ? use.rss_peak_bytes : use.rss_bytes;
-    return Math.max(0, high - this.#base.rss_bytes);
-  }
 }
 
-/** SIGXCPU is 24; a jail that waits for its child reports it as 128 + 24. V8 says why it gave up before it does. */
-export function classifyExit(exit: ExitInfo): Extract<Ending, "cpu_exceeded" | "memory_exceeded" | "runner_lost"> {
-  if (exit.signal === "SIGXCPU" || exit.code === 152) return "cpu_exceeded";
-  return /heap out of memory|Fatal process out of memory|std::bad_alloc/.test(exit.stderr)
-    ? "memory_exceeded"
-    : "runner_lost";
+/** The kernel's high-water mark may date from before; then the present size is the better answer. */
+function peakAbove(base: ProcessNumbers, use: ProcessNumbers): number {
+  const high = use.rss_peak_bytes > base.rss_peak_bytes ? use.rss_peak_bytes : use.rss_bytes;
+  return Math.max(0, high - base.rss_bytes);
 }

@@ -10,11 +10,17 @@ export interface WatchOrder {
   memory_bytes: number;
   rss_base_bytes: number;
   threads_max: number;
+  /** CPU priority (as nice(1)) of a run that has used `LONG_RUN_CPU_MS`; 0: that of all others. */
+  long_run_nice: number;
 }
 
 export type Order =
   | { op: "adopt"; runner: string; pid: number }
   | WatchOrder
+  /** So much of the process's CPU is not the watched run's. */
+  | { op: "allow"; runner: string; cpu_ms: number }
+  /** The run has ended; the process may serve another. */
+  | { op: "rest"; runner: string }
   | { op: "forget"; runner: string }
   /** Answered after every conviction made before it. */
   | { op: "sync"; n: number };

@@ -5,8 +5,11 @@ import { readAnswer } from "../result.ts";
 import { JailedProcess, type JailHost } from "./jailed_process.ts";
 import type { Jail } from "./jails.ts";
 
-/** What the pool asks of this folder: a process that is ready for a guest. */
-export type Boot = (id: RunnerId, memory_mb: number) => Promise<JailedProcess>;
+/**
+ * What the pool asks of this folder: a process that is ready for a guest.
+ * @param urgent  somebody waits for it; otherwise it gives way to what runs.
+ */
+export type Boot = (id: RunnerId, memory_mb: number, urgent: boolean) => Promise<JailedProcess>;
 
 const PRIME_MS_MAX = 5_000;
 
@@ -21,16 +24,19 @@ const PRIMER: RunCall = {
   input: "null",
   output_bytes_max: 16,
   log_nonce: "primer",
-  host_nonce: "primer",
 };
 
 /** Boots and primes runners in one jail. Rejects with what the engine said when either fails. */
 export function bootIn(jail: Jail, host: JailHost): Boot {
-  return async (id, memory_mb) => {
-    const process = await JailedProcess.boot(host, { jail, id, memory_mb });
+  return async (id, memory_mb, urgent) => {
+    const process = await JailedProcess.boot(host, { jail, id, memory_mb, urgent });
     try {
       const said = Promise.race([primerSaid(process.stdout), process.dead]);
-      const response = await process.client.run(JSON.stringify(PRIMER), AbortSignal.timeout(PRIME_MS_MAX));
+      const response = await process.client.run(
+        JSON.stringify(PRIMER),
+        PRIMER.log_nonce,
+        AbortSignal.timeout(PRIME_MS_MAX),
+      );
       const answer = await readAnswer(response, PRIMER.output_bytes_max);
       await said;
       if (answer?.outcome !== "value") throw new Error(`the primer ended ${answer?.outcome}: ${answer?.body}`);

@@ -39,7 +39,7 @@ export async function probe(jail: Jail, host: JailHost): Promise<JailReport> {
     return report;
   }
   try {
-    const process = await bootIn(jail, host)(`rnr_probe-${jail.name}` as RunnerId, MEMORY_CLASSES_MB[0]);
+    const process = await bootIn(jail, host)(`rnr_probe-${jail.name}` as RunnerId, MEMORY_CLASSES_MB[0], true);
     const found = confinement(process.pid);
     process.kill();
     await process.dead;

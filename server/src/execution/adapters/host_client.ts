@@ -1,8 +1,12 @@
 import { Agent, type IncomingMessage, request } from "node:http";
 import { createConnection } from "node:net";
-import { HTTP_HEAD_MAX } from "../../../../isolate/src/protocol.ts";
+import { Duplex } from "node:stream";
+import { HTTP_HEAD_MAX, NONCE_HEADER } from "../../../../isolate/src/protocol.ts";
 
-/** Connections to a runner, all opened and used once at boot: a process that serves one run needs one. */
+/**
+ * Connections to a runner, all opened and used once at boot. A process serves one run at a time, and one whose call had
+ * to be broken off is not used again, so one is enough.
+ */
 export const RUNNER_CONNECTIONS = 1;
 /** workerd closes a connection that has never been used after about 15 s (measured); a used one is kept awake. */
 export const PING_MS = 5_000;
@@ -23,9 +27,14 @@ class PrimedAgent extends Agent {
     this.#path = path;
   }
 
-  override createConnection(): ReturnType<typeof createConnection> {
-    if (this.#sealed) throw new Error("the runner's connections are spent");
-    return createConnection(this.#path);
+  /** Node calls this from a socket's own events too, where a throw would end our process: a refusal is called back. */
+  override createConnection(
+    _options: object,
+    refuse?: (error: Error | null, socket: Duplex) => void,
+  ): Duplex | undefined {
+    if (!this.#sealed) return createConnection(this.#path);
+    refuse?.(new Error("the runner's connections are spent"), Duplex.prototype);
+    return undefined;
   }
 
   seal(): void {
@@ -54,7 +63,7 @@ export class HostClient {
   async ping(): Promise<void> {
     await Promise.all(
       Array.from({ length: RUNNER_CONNECTIONS }, async () => {
-        const response = await this.#send("GET", "/ping", undefined, AbortSignal.timeout(PING_MS_MAX));
+        const response = await this.#send("GET", "/ping", { signal: AbortSignal.timeout(PING_MS_MAX) });
         for await (const _ of response) {
           // Read to the end, so that the connection is free again.
         }
@@ -63,18 +72,23 @@ export class HostClient {
   }
 
   /** The response as soon as its head is there. Aborting the signal destroys the connection. */
-  run(body: string, signal: AbortSignal): Promise<IncomingMessage> {
-    return this.#send("POST", "/run", body, signal);
+  run(body: string, host_nonce: string, signal: AbortSignal): Promise<IncomingMessage> {
+    return this.#send("POST", "/run", { body, signal, headers: { [NONCE_HEADER]: host_nonce } });
   }
 
   close(): void {
     this.#agent.destroy();
   }
 
-  #send(method: string, path: string, body: string | undefined, signal: AbortSignal): Promise<IncomingMessage> {
+  #send(
+    method: string,
+    path: string,
+    o: { body?: string; signal: AbortSignal; headers?: Record<string, string> },
+  ): Promise<IncomingMessage> {
+    const { body, ...rest } = o;
     return new Promise((resolve, reject) => {
       const call = request(
-        { agent: this.#agent, method, path, signal, host: "runner", maxHeaderSize: HEAD_BYTES_MAX },
+        { agent: this.#agent, method, path, host: "runner", maxHeaderSize: HEAD_BYTES_MAX, ...rest },
         resolve,
       );
       call.on("error", reject);

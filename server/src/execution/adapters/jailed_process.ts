@@ -1,6 +1,4 @@
-import { readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { setPriority } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -9,7 +7,9 @@ import type { RunnerId } from "../../kernel/ids.ts";
 import { HostClient } from "./host_client.ts";
 import type { Jail } from "./jails.ts";
 import type { ChildExit, Nursery, NurseryChild } from "./nursery.ts";
-import { onlyChild, rssPeakBytes, StatReader, threadsCpuMs } from "./procfs.ts";
+import { OutSocket } from "./out_socket.ts";
+import { setThreadsPriority } from "./priority.ts";
+import { onlyChild, PeakReader, StatReader, ThreadTimes } from "./procfs.ts";
 import { createRunnerDir, type RunnerDir, type RuntimeDir, recordPid } from "./runtime_dir.ts";
 
 /** From spawn to ready; a healthy boot takes 80-200 ms. */
@@ -17,7 +17,7 @@ export const BOOT_MS_MAX = 10_000;
 /** Characters of a runner's id that name its directory: 40 random bits, and socket paths are short. */
 const SHORT_ID = 8;
 const STDERR_KEPT = 4_096;
-/** A boot takes ten times the CPU of a small run: beside one it must wait. */
+/** A boot takes ten times the CPU of a small run: one that nobody waits for gives way. */
 const BOOT_NICE = 15;
 
 /** What jails are built with. */
@@ -32,6 +32,15 @@ export interface ExitInfo extends ChildExit {
   stderr: string;
 }
 
+/** What a process has used so far. */
+export interface ProcessNumbers {
+  /** With fractions. */
+  cpu_ms: number;
+  rss_bytes: number;
+  /** The most that it ever had. */
+  rss_peak_bytes: number;
+}
+
 /** One jailed workerd process with its sockets. Everything about it is gone after `dead`. */
 export class JailedProcess {
   readonly id: RunnerId;
@@ -44,16 +53,19 @@ export class JailedProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
   readonly #stat: StatReader;
+  readonly #times: ThreadTimes;
+  readonly #peak: PeakReader;
+  readonly #out_path: string;
+  readonly #uid: number | undefined;
+  #out: Promise<OutSocket> | undefined;
+  readonly #can_raise: boolean;
   #niced: boolean;
 
   private constructor(
-    id: RunnerId,
-    jail: Jail["name"],
-    child: Started,
-    pid: number,
-    client: HostClient,
-    niced: boolean,
+    o: { id: RunnerId; jail: Jail["name"]; child: Started; pid: number; client: HostClient },
+    place: Place,
   ) {
+    const { id, jail, child, pid, client } = o;
     this.id = id;
     this.jail = jail;
     this.pid = pid;
@@ -61,26 +73,36 @@ export class JailedProcess {
     this.stdout = child.stdout;
     this.stderr = child.stderr;
     this.#stat = new StatReader(pid);
-    this.#niced = niced;
-    this.dead = child.dead.then((info) => {
+    this.#times = new ThreadTimes(pid);
+    this.#peak = new PeakReader(pid);
+    this.#out_path = join(place.dir.sockets, "out.sock");
+    this.#uid = place.host.runtime.uid;
+    this.#can_raise = canRaise(place.host.runtime);
+    this.#niced = this.#can_raise;
+    this.dead = child.dead.then(async (info) => {
       client.close();
-      this.#stat.close();
+      for (const reader of [this.#stat, this.#times, this.#peak]) reader.close();
+      await this.#out?.then((out) => out.close());
       return info;
     });
   }
 
   /** @throws Error with the end of the process's stderr, when it is not ready within `BOOT_MS_MAX`. */
-  static async boot(host: JailHost, o: { jail: Jail; id: RunnerId; memory_mb: number }): Promise<JailedProcess> {
+  static async boot(
+    host: JailHost,
+    o: { jail: Jail; id: RunnerId; memory_mb: number; urgent: boolean },
+  ): Promise<JailedProcess> {
     const dir = createRunnerDir(host.runtime, o.id.slice(-SHORT_ID));
     const command = o.jail.command({ runtime: host.runtime, dir, memory_mb: o.memory_mb });
-    const child = await startJail(host, o.id, command, dir);
+    const nice = canRaise(host.runtime) && !o.urgent ? BOOT_NICE : 0;
+    const child = await startJail(host, { id: o.id, command, cwd: dir.path, nice });
     try {
       await ready(child, host.clock);
       const pid = o.jail.guest === "self" ? child.pid : onlyChild(child.pid);
       if (pid === undefined) throw new Error("the jail has no single child");
       recordPid(dir, pid);
       const client = await HostClient.connect(join(dir.sockets, "in.sock"));
-      return new JailedProcess(o.id, o.jail.name, child, pid, client, canRaise(host.runtime));
+      return new JailedProcess({ id: o.id, jail: o.jail.name, child, pid, client }, { host, dir });
     } catch (cause) {
       killPid(child.pid);
       const { stderr } = await child.dead;
@@ -88,39 +110,51 @@ export class JailedProcess {
     }
   }
 
-  /** Undefined once it is gone. */
-  use(): { cpu_ms: number; rss_bytes: number; rss_peak_bytes: number } | undefined {
+  /** Undefined once it is gone. About 60 µs. */
+  use(): ProcessNumbers | undefined {
     const stat = this.#stat.read();
-    const cpu_ms = threadsCpuMs(this.pid);
-    if (stat === undefined || cpu_ms === undefined) return undefined;
-    return { cpu_ms, rss_bytes: stat.rss_bytes, rss_peak_bytes: rssPeakBytes(this.pid) ?? stat.rss_bytes };
+    const rss_peak_bytes = this.#peak.read();
+    if (stat === undefined || rss_peak_bytes === undefined) return undefined;
+    return { cpu_ms: this.#times.read(stat.threads), rss_bytes: stat.rss_bytes, rss_peak_bytes };
+  }
+
+  alive(): boolean {
+    return this.#stat.read() !== undefined;
+  }
+
+  /** The socket that the guest's calls come out of. Opened at the first call: before any guest that may use it is loaded. */
+  out(): Promise<OutSocket> {
+    this.#out ??= OutSocket.listen(this.#out_path, this.#uid);
+    return this.#out;
+  }
+
+  /** May its priority be lowered and given back? */
+  get mayBeNiced(): boolean {
+    return this.#can_raise;
   }
 
   /** A boot gives way to runs; what has been claimed does not any more. */
   raise(): void {
     if (!this.#niced) return;
     this.#niced = false;
-    // On Linux a priority is a thread's (setpriority(2)).
-    for (const thread of threadsOf(this.pid)) setPriority(thread, 0);
+    setThreadsPriority(this.pid, 0);
   }
 
   kill(): void {
     // A read through the descriptor proves that the pid still names this process.
-    if (this.#stat.read() !== undefined) killPid(this.pid);
+    if (this.alive()) killPid(this.pid);
   }
+}
+
+/** Where a process lives. */
+interface Place {
+  host: JailHost;
+  dir: RunnerDir;
 }
 
 /** Only root may give a priority back that it took away. */
 function canRaise(runtime: RuntimeDir): boolean {
   return runtime.uid !== undefined;
-}
-
-function threadsOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch {
-    return []; // it has died
-  }
 }
 
 function killPid(pid: number): void {
@@ -138,9 +172,11 @@ interface Started extends Omit<NurseryChild, "exited" | "pid"> {
 }
 
 /** @throws Error when the command cannot be started. */
-async function startJail(host: JailHost, id: string, command: string[], dir: RunnerDir): Promise<Started> {
-  const remove = (): Promise<void> => rm(dir.path, { recursive: true, force: true });
-  const order = { id, command, cwd: dir.path, nice: canRaise(host.runtime) ? BOOT_NICE : 0 };
+async function startJail(
+  host: JailHost,
+  order: { id: string; command: string[]; cwd: string; nice: number },
+): Promise<Started> {
+  const remove = (): Promise<void> => rm(order.cwd, { recursive: true, force: true });
   const { pid, control, stdout, stderr, exited } = await host.nursery.start(order).catch(async (error: unknown) => {
     await remove();
     throw error;

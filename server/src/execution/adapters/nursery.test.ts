@@ -72,9 +72,12 @@ it("hangs up on a connection that names no stream of ours", async () => {
 });
 
 it("is told to be lost when it dies, and takes what it started with it", async () => {
-  const child = await start("a", "echo $PPID; exec setpriv --pdeathsig=KILL sleep 1000");
+  const child = await start(
+    "a",
+    // It speaks once the signal is set: only then must it die with its parent.
+    "exec setpriv --pdeathsig=KILL sh -c 'echo $PPID; exec sleep 1000'",
+  );
   const parent = Number(await new Promise((resolve) => child.stdout.once("data", resolve)));
-  await eventually(() => startTicks(child.pid ?? 0) !== undefined, "the command's start");
   process.kill(parent, "SIGKILL");
   await eventually(() => lost !== undefined, "the loss to be told");
   await eventually(() => startTicks(child.pid ?? 0) === undefined, "the command's death");

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
+import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../../tests/fixtures/eventually.ts";
-import { confinement, onlyChild, pssBytes, rssPeakBytes, StatReader, startTicks, threadsCpuMs } from "./procfs.ts";
+import { confinement, onlyChild, PeakReader, pssBytes, StatReader, startTicks, ThreadTimes } from "./procfs.ts";
 
 const children: ChildProcess[] = [];
 
@@ -37,10 +39,30 @@ describe("a process's counters", () => {
     expect((use?.rss_bytes ?? 0) / process.memoryUsage.rss()).toBeCloseTo(1, 0);
     expect(use?.threads).toBeGreaterThan(1);
     expect(use?.start_ticks).toBe(startTicks(process.pid));
-    expect(threadsCpuMs(process.pid)).toBeGreaterThan(0);
-    expect(rssPeakBytes(process.pid)).toBeGreaterThanOrEqual(process.memoryUsage.rss() / 2);
+    const peak = new PeakReader(process.pid);
+    expect(peak.read()).toBeGreaterThanOrEqual(process.memoryUsage.rss() / 2);
+    peak.close();
+    expect(peak.read()).toBeUndefined();
     expect(pssBytes(process.pid)).toBeGreaterThan(1_000_000);
     reader.close();
+  });
+
+  it("of its threads add up to its own, also of threads that have ended", async () => {
+    const times = new ThreadTimes(process.pid);
+    const stat = new StatReader(process.pid);
+    const read = (): number => times.read(stat.read()?.threads ?? 0);
+    const before = read();
+    const burn = `const until = performance.now() + 100; while (performance.now() < until);`;
+    const thread = new Worker(`${burn} setTimeout(() => {}, 200)`, { eval: true });
+    await once(thread, "online");
+    await eventually(() => read() - before >= 50);
+    await once(thread, "exit");
+    const after = read();
+    expect(after - before).toBeGreaterThanOrEqual(90);
+    const { user, system } = process.cpuUsage();
+    expect(Math.abs(after - (user + system) / 1_000)).toBeLessThan(300);
+    times.close();
+    stat.close();
   });
 
   it("grow with work", () => {
@@ -65,9 +87,7 @@ describe("a process's counters", () => {
     const reader = new StatReader(pid);
     await end(pid);
     expect(reader.read()).toBeUndefined();
-    expect([startTicks(pid), threadsCpuMs(pid), rssPeakBytes(pid), pssBytes(pid), onlyChild(pid)]).toEqual(
-      Array(5).fill(undefined),
-    );
+    expect([startTicks(pid), pssBytes(pid), onlyChild(pid)]).toEqual(Array(3).fill(undefined));
     expect(() => new StatReader(pid)).toThrow("ENOENT");
     reader.close();
   });

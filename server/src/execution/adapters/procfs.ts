@@ -66,26 +66,89 @@ export function startTicks(pid: number): number | undefined {
   }
 }
 
-/** Run time of all its threads in milliseconds, with fractions; finer than ticks, but what ended threads used is lost. */
-export function threadsCpuMs(pid: number): number | undefined {
-  try {
+/**
+ * Run time of all threads of a process, in milliseconds with fractions: finer than the ticks of `stat`. Descriptors stay
+ * open, because opening them costs ten times what reading does (measured: 530 µs against 48 for 11 threads).
+ */
+export class ThreadTimes {
+  readonly #pid: number;
+  readonly #threads = new Map<string, { fd: number; ns: number; ended: boolean }>();
+  readonly #buffer = Buffer.alloc(64);
+  #live = 0;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+  }
+
+  /** @param threads  how many it has now; another number than before makes it look again. */
+  read(threads: number): number {
+    if (threads !== this.#live) this.#look();
     let ns = 0;
-    for (const task of readdirSync(`/proc/${pid}/task`)) {
-      ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "latin1").split(" ", 1)[0]);
-    }
+    for (const thread of this.#threads.values()) ns += this.#read(thread);
     return ns / 1e6;
-  } catch {
-    return undefined;
+  }
+
+  close(): void {
+    for (const thread of this.#threads.values()) if (!thread.ended) closeSync(thread.fd);
+    this.#threads.clear();
+  }
+
+  #read(thread: { fd: number; ns: number; ended: boolean }): number {
+    if (thread.ended) return thread.ns;
+    try {
+      const length = readSync(thread.fd, this.#buffer, 0, this.#buffer.length, 0);
+      const text = this.#buffer.toString("latin1", 0, length);
+      thread.ns = Number(text.slice(0, text.indexOf(" ")));
+    } catch {
+      // ESRCH: the thread has ended; what it had used counts on.
+      thread.ended = true;
+      this.#live -= 1;
+      closeSync(thread.fd);
+    }
+    return thread.ns;
+  }
+
+  #look(): void {
+    try {
+      for (const task of readdirSync(`/proc/${this.#pid}/task`)) {
+        if (this.#threads.has(task)) continue;
+        const fd = openSync(`/proc/${this.#pid}/task/${task}/schedstat`, "r");
+        this.#threads.set(task, { fd, ns: 0, ended: false });
+        this.#live += 1;
+      }
+    } catch {
+      // It ends just now; what is known of it stays.
+    }
   }
 }
 
-/** The most resident memory that it ever had (VmHWM). */
-export function rssPeakBytes(pid: number): number | undefined {
-  try {
-    const kb = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
-    return kb === undefined ? undefined : Number(kb) * 1024;
-  } catch {
-    return undefined;
+/** The most resident memory that a process ever had (VmHWM), behind a descriptor that stays open. */
+export class PeakReader {
+  readonly #fd: number;
+  readonly #buffer = Buffer.alloc(4096);
+  #closed = false;
+
+  /** @throws ENOENT when there is no such process. */
+  constructor(pid: number) {
+    this.#fd = openSync(`/proc/${pid}/status`, "r");
+  }
+
+  /** In bytes; undefined once the process is gone. */
+  read(): number | undefined {
+    if (this.#closed) return undefined;
+    try {
+      const length = readSync(this.#fd, this.#buffer, 0, this.#buffer.length, 0);
+      const kb = /^VmHWM:\s+(\d+) kB$/m.exec(this.#buffer.toString("latin1", 0, length))?.[1];
+      return kb === undefined ? undefined : Number(kb) * 1024;
+    } catch {
+      return undefined;
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeSync(this.#fd);
   }
 }
 

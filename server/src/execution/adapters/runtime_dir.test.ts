@@ -94,7 +94,7 @@ describe("the runtime directory", () => {
   });
 
   it("keeps the longest socket path within what a unix socket takes", () => {
-    expect(socketPathBytes("/x")).toBe("/x/r/00000000/s/in.sock".length);
+    expect(socketPathBytes("/x")).toBe("/x/r/00000000/s/out.sock".length);
     expect(socketPathBytes("/ü")).toBe(socketPathBytes("/x") + 1);
     const XDG = process.env["XDG_RUNTIME_DIR"];
     try {

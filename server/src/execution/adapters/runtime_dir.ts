@@ -72,7 +72,7 @@ function chooseBase(own: number, name: string): string {
 
 /** How long the longest socket path below a runtime directory gets. */
 export function socketPathBytes(path: string): number {
-  return Buffer.byteLength(join(path, "r", "00000000", "s", "in.sock"));
+  return Buffer.byteLength(join(path, "r", "00000000", "s", "out.sock"));
 }
 
 function placeWorkerd(path: string): string {
@@ -110,10 +110,14 @@ const config :Workerd.Config = (
       ],
       compatibilityDate = "2026-07-01",
       compatibilityFlags = ["experimental"],
-      bindings = [(name = "LOADER", workerLoader = (id = "runs"))],
+      bindings = [
+        (name = "LOADER", workerLoader = (id = "runs")),
+        (name = "OUT", service = "out"),
+      ],
       globalOutbound = "internet",
     )),
     (name = "internet", network = (allow = [])),
+    (name = "out", external = (address = "unix:s/out.sock", http = (style = proxy))),
   ],
   sockets = [(name = "in", address = "unix:s/in.sock", http = (), service = "host")],
   # Every other flag that was tried makes each load dearer.

@@ -1,14 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { getPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { eventually } from "../../../../tests/fixtures/eventually.ts";
+import { need } from "../../../../tests/fixtures/need.ts";
 import { RUNNER_THREADS_MAX } from "../contract.ts";
 import type { Conviction, WatchOrder } from "../watch.ts";
 import { StatReader } from "./procfs.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const MB = 1024 * 1024;
-const GENEROUS = { cpu_ms: 60_000, wall_ms: 60_000, memory_bytes: 4_096 * MB, threads_max: 4_096 };
+const GENEROUS = { cpu_ms: 60_000, wall_ms: 60_000, memory_bytes: 4_096 * MB, threads_max: 4_096, long_run_nice: 0 };
 
 let watchdog: Watchdog;
 const children: ChildProcess[] = [];
@@ -79,6 +82,18 @@ it("lets RUNNER_THREADS_MAX threads pass, and convicts one more", async () => {
   expect((await convicted(full, { threads_max: RUNNER_THREADS_MAX, wall_ms: 100 })).reason).toBe("wall_exceeded");
   const over = await start(POOL, { UV_THREADPOOL_SIZE: String(RUNNER_THREADS_MAX - others + 1) });
   expect((await convicted(over, { threads_max: RUNNER_THREADS_MAX })).reason).toBe("threads_exceeded");
+});
+
+it("lowers the priority of a run that goes on for long, and gives it back at the run's end", async (context) => {
+  need(context, "root", process.getuid?.() === 0 ? undefined : "only root may give a priority back");
+  const pid = await start("console.log('ready'); for (;;);");
+  void convicted(pid, { long_run_nice: 10 });
+  await eventually(() => getPriority(pid) === 10);
+  watchdog.rest("rnr_a");
+  await eventually(() => getPriority(pid) === 0);
+  void convicted(pid, { cpu_ms: 200 });
+  await dead(children[0]);
+  expect((await watchdog.convictionOf("rnr_a"))?.reason).toBe("cpu_exceeded");
 });
 
 it("knows the conviction of a process as soon as its death is seen", async () => {

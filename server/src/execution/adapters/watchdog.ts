@@ -32,6 +32,17 @@ export class Watchdog {
     this.#send({ op: "watch", ...order });
   }
 
+  /** Takes CPU off a run's account that was not its own. */
+  allow(runner: string, cpu_ms: number): void {
+    this.#send({ op: "allow", runner, cpu_ms });
+  }
+
+  /** Ends the watch of a run; the process may be watched again. */
+  rest(runner: string): void {
+    this.#listeners.delete(runner);
+    this.#send({ op: "rest", runner });
+  }
+
   forget(runner: string): void {
     this.#listeners.delete(runner);
     this.#convictions.delete(runner);

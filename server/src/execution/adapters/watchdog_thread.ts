@@ -5,15 +5,22 @@
 import { parentPort } from "node:worker_threads";
 import { systemClock } from "../../kernel/clock.ts";
 import type { Conviction, Order, Report, WatchOrder } from "../watch.ts";
+import { setThreadsPriority } from "./priority.ts";
 import { type ProcessUse, StatReader, TICK_MS } from "./procfs.ts";
 
 const PERIOD_MS = 5;
+/** CPU after which a run counts as long: ten times what a small one takes. */
+const LONG_RUN_CPU_MS = 50;
 
 interface Watched {
   order: WatchOrder;
   cpu_ticks_base: number;
   since: number;
   rss_peak: number;
+  /** CPU since then that is not the run's. */
+  allowed_ms: number;
+  /** It has a lower priority than it began with. */
+  niced: boolean;
 }
 
 const clock = systemClock();
@@ -27,7 +34,7 @@ function publish(report: Report): void {
 
 function judge(entry: Watched, use: ProcessUse): Conviction["reason"] | undefined {
   const { order } = entry;
-  if ((use.cpu_ticks - entry.cpu_ticks_base) * TICK_MS > order.cpu_ms) return "cpu_exceeded";
+  if ((use.cpu_ticks - entry.cpu_ticks_base) * TICK_MS - entry.allowed_ms > order.cpu_ms) return "cpu_exceeded";
   if (use.rss_bytes - order.rss_base_bytes > order.memory_bytes) return "memory_exceeded";
   if (clock.monotonic() - entry.since > order.wall_ms) return "wall_exceeded";
   if (use.threads > order.threads_max) return "threads_exceeded";
@@ -39,6 +46,7 @@ function patrol(): void {
     const use = readers.get(runner)?.read();
     if (use === undefined) continue;
     entry.rss_peak = Math.max(entry.rss_peak, use.rss_bytes);
+    if (isLong(entry, use)) lower(entry);
     const reason = judge(entry, use);
     if (reason === undefined) continue;
     publish({
@@ -76,7 +84,31 @@ function watch(order: WatchOrder): void {
     cpu_ticks_base: use.cpu_ticks,
     since: clock.monotonic(),
     rss_peak: use.rss_bytes,
+    allowed_ms: 0,
+    niced: false,
   });
+}
+
+function isLong({ order, cpu_ticks_base, niced }: Watched, use: ProcessUse): boolean {
+  return order.long_run_nice > 0 && !niced && (use.cpu_ticks - cpu_ticks_base) * TICK_MS >= LONG_RUN_CPU_MS;
+}
+
+/** What runs for long gives way to what may be over in a moment. */
+function lower(entry: Watched): void {
+  entry.niced = true;
+  setThreadsPriority(entry.order.pid, entry.order.long_run_nice);
+}
+
+function allow(runner: string, cpu_ms: number): void {
+  const entry = watched.get(runner);
+  if (entry !== undefined) entry.allowed_ms += cpu_ms;
+}
+
+/** The run has ended: the process may serve another, with the priority that all begin with. */
+function rest(runner: string): void {
+  const entry = watched.get(runner);
+  if (entry?.niced === true) setThreadsPriority(entry.order.pid, 0);
+  watched.delete(runner);
 }
 
 function adopt(runner: string, pid: number): void {
@@ -96,6 +128,8 @@ function forget(runner: string): void {
 parentPort?.on("message", (order: Order) => {
   if (order.op === "adopt") adopt(order.runner, order.pid);
   else if (order.op === "watch") watch(order);
+  else if (order.op === "allow") allow(order.runner, order.cpu_ms);
+  else if (order.op === "rest") rest(order.runner);
   else if (order.op === "forget") forget(order.runner);
   else publish({ synced: order.n });
   pace();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ExitInfo } from "./adapters/jailed_process.ts";
-import { classifyExit } from "./trial.ts";
+import { classifyExit } from "./exit.ts";
 
 const exit = (parts: Partial<ExitInfo>): ExitInfo => ({ code: null, signal: null, stderr: "", ...parts });
 

@@ -16,6 +16,15 @@ export const data_arg = {
   },
 } as const;
 
+/** The flag of the commands that open the store themselves. */
+export const store_arg = {
+  store: {
+    type: "string",
+    valueHint: "sqlite|URL",
+    description: "where state and evidence are kept: sqlite, or postgres://… (default GANTRY_STORE, else sqlite)",
+  },
+} as const;
+
 /** The flag that every command has. */
 export const json_arg = {
   json: { type: "boolean", description: "print JSON instead of text, on standard output" },

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { type Gantry, isApiError, isConnectionError, type RunView } from "@gantry/sdk";
+import { type Gantry, isApiError, isConnectionError, type RunRequest, type RunView } from "@gantry/sdk";
 import { briefLines } from "./brief.ts";
 import { type DemoItem, findDifference, readPlan, requestOf } from "./demo_plan.ts";
 import { startServer } from "./demo_server.ts";
@@ -102,7 +102,8 @@ async function runAll(
 }
 
 async function runOne(item: DemoItem, gantry: Gantry, examples: string, signal: AbortSignal): Promise<RunView> {
-  const request = { ...(await requestOf(item, examples)), why: `gantry demo: ${item.name}` };
+  const asked = await requestOf(item, examples);
+  const request: RunRequest = { ...asked, isolation: "process", why: `gantry demo: ${item.name}` };
   const run = await gantry.runs.submit(request, { signal });
   return run.state === "ended" ? run : gantry.runs.wait(run.id, { signal });
 }

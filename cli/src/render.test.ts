@@ -96,7 +96,7 @@ test("the summary says how it ended, what it used, what was blocked and where th
   expect(summaryText(runView({ blocked, cold: true }), plain)).toBe(
     [
       "completed  cpu 3.1 ms · wall 12 ms · peak 14 MB · startup 4.2 ms (cold)",
-      "run       run_1  scratch@1",
+      "run       run_1  scratch@1, process",
       "jail      unshare",
       "snapshot  snp_1",
       "blocked   GET example.com (2x), POST evil\\x1b.test",
@@ -104,6 +104,7 @@ test("the summary says how it ended, what it used, what was blocked and where th
       "",
     ].join("\n"),
   );
+  expect(summaryText(runView({ isolation: "session", session: "s1" }), plain)).toContain("scratch@1, session s1\n");
   expect(summaryText(runView({ jail: "none" }), plain)).toContain("nothing held this run in");
 });
 

@@ -120,7 +120,9 @@ export function summaryText(view: RunView, paint: Paint): string {
   const rows: (readonly [string, string])[] = [];
   const usage = usageText(view);
   const head = paint(ending === "completed" ? "green" : "red", ending) + (usage === "" ? "" : `  ${usage}`);
-  rows.push(["run", `${view.id}  ${paint("dim", `${view.contract.name}@${view.contract.version}`)}`]);
+  const { contract, isolation, session } = view;
+  const shared = session === undefined ? isolation : `${isolation} ${oneLine(session)}`;
+  rows.push(["run", `${view.id}  ${paint("dim", `${contract.name}@${contract.version}, ${shared}`)}`]);
   if (view.jail !== undefined) {
     rows.push(["jail", view.jail === "none" ? paint("yellow", "none: nothing held this run in") : view.jail]);
   }

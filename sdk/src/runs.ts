@@ -41,6 +41,8 @@ export interface RunQuery {
   limit?: number;
   state?: RunState;
   termination?: Termination;
+  /** Of this session only. */
+  session?: string;
 }
 
 /** Which part of a log, and whether to stay for the rest. */

@@ -2,6 +2,12 @@
 
 /** `batch` yields to `interactive`. */
 export type Lane = "interactive" | "batch";
+/**
+ * Whom a run may share its process with, one run at a time, from weakest to strongest. `pooled`: runs of the same
+ * tenant, actor chain, contract version and snapshot. `session`: those of them that name the same session, in one
+ * process. `process`: nobody, before or after. No mode lets anything of one run's isolate reach another's.
+ */
+export type Isolation = "pooled" | "session" | "process";
 /** Where a run stands. */
 export type RunState = "queued" | "starting" | "running" | "ended";
 /** Why a run ended: a closed set. */
@@ -48,7 +54,10 @@ export interface RunRequest {
   input?: unknown;
   /** Default `scratch`. */
   contract?: string;
-  isolation?: "process";
+  /** Default: what the contract says. Weaker than its floor is refused with `ISOLATION_FLOOR`. */
+  isolation?: Isolation;
+  /** `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`; asks for the isolation `session`, and goes with no other. */
+  session?: string;
   /** Default `interactive`. */
   lane?: Lane;
   limits?: Partial<Limits>;
@@ -130,7 +139,9 @@ export interface RunView {
   contract: { name: string; version: number };
   snapshot: string;
   lane: Lane;
-  isolation: "process";
+  isolation: Isolation;
+  /** Present when the isolation is `session`. */
+  session?: string;
   code_hash: string;
   limits: Limits;
   attempt: number;

@@ -1,20 +1,33 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { z } from "zod";
+import { NODE_SILENT_MS, NODE_SILENT_MS_MAX, NODE_SILENT_MS_MIN } from "./intent/contract.ts";
+
+/** Where state and evidence are kept. The URL may hold a password: it is shown to nobody. */
+export type StoreChoice = { engine: "sqlite" } | { engine: "postgres"; url: string };
 
 /** What the process was started with: options win over the config file, which wins over these defaults. */
 export interface Config {
   /** Absolute. */
   data: string;
+  store: StoreChoice;
   host: string;
   port: number;
+  /** Absolute. Where blobs are, which all nodes of one database share. */
+  blobs: string;
+  /** How long this node may be silent before the others of its database take what it has. */
+  node_silent_ms: number;
   /** Primed runners kept ready. */
   warm_runners: number;
   /** Runners that boot at the same time. */
   concurrent_boots: number;
+  /** Keyed processes of this node: those of pooled and session runs, with and without a run. */
+  bound_runners: number;
+  /** CPU priority (as nice(1)) of runs that go on for long; 0: that of all others. Takes root. */
+  long_run_nice: number;
   /** Runs that hold a slot at the same time. */
   slots: number;
   /** Sum of the memory classes of all runs that hold a slot. */
@@ -40,9 +53,13 @@ const file = z.strictObject({
   data: z.string().optional(),
   host: z.string().optional(),
   port: z.int().min(0).max(65_535).optional(),
-  store: z.literal("sqlite").optional(),
+  store: z.string().optional(),
+  blobs: z.string().min(1).optional(),
+  node_silent_ms: z.int().min(NODE_SILENT_MS_MIN).max(NODE_SILENT_MS_MAX).optional(),
   warm_runners: z.int().min(0).max(64).optional(),
   concurrent_boots: z.int().min(1).max(64).optional(),
+  bound_runners: z.int().min(1).max(1_024).optional(),
+  long_run_nice: z.int().min(0).max(19).optional(),
   slots: z.int().min(1).max(1_024).optional(),
   slots_memory_mb: z.int().min(128).optional(),
   runner_uid: z.int().min(1).max(4_294_967_294).optional(),
@@ -56,12 +73,18 @@ const file = z.strictObject({
 export function readConfig(args: string[]): Config {
   const options = readOptions(args);
   const from_file = options.config === undefined ? {} : readConfigFile(resolve(options.config));
+  const data = resolve(options.data ?? from_file.data ?? process.env["GANTRY_DATA"] ?? ".gantry");
   return {
-    data: resolve(options.data ?? from_file.data ?? process.env["GANTRY_DATA"] ?? ".gantry"),
+    data,
+    blobs: from_file.blobs ?? join(data, "blobs"),
+    node_silent_ms: from_file.node_silent_ms ?? NODE_SILENT_MS,
+    store: storeOf(options.store ?? from_file.store ?? process.env["GANTRY_STORE"] ?? "sqlite"),
     host: from_file.host ?? "127.0.0.1",
     port: options.port === undefined ? (from_file.port ?? 4280) : portOf(options.port),
     warm_runners: from_file.warm_runners ?? 4,
     concurrent_boots: from_file.concurrent_boots ?? cores,
+    bound_runners: from_file.bound_runners ?? 32,
+    long_run_nice: from_file.long_run_nice ?? 10,
     slots: from_file.slots ?? 4 * cores,
     slots_memory_mb: from_file.slots_memory_mb ?? Math.floor(totalmem() / 2 / MB),
     runner_uid: from_file.runner_uid ?? 65_534,
@@ -87,16 +110,20 @@ function readOptions(args: string[]) {
         "ready-fd": { type: "string" },
       },
     });
-    if (values.store !== undefined && values.store !== "sqlite") {
-      throw new UsageError(`--store ${values.store} is not known; this version has sqlite only.`);
-    }
     return values;
   } catch (error) {
-    if (error instanceof UsageError) throw error;
     throw new UsageError(
-      `${(error as Error).message}. Options are --data DIR, --port N, --store sqlite, --config FILE.`,
+      `${(error as Error).message}. Options are --data DIR, --port N, --store sqlite|postgres://…, --config FILE.`,
     );
   }
+}
+
+function storeOf(text: string): StoreChoice {
+  if (text === "sqlite") return { engine: "sqlite" };
+  if (/^postgres(ql)?:\/\//.test(text)) return { engine: "postgres", url: text };
+  // What looks like a URL may hold a password.
+  const said = text.includes(":") ? `${text.slice(0, text.indexOf(":"))}:…` : text;
+  throw new UsageError(`The store ${said} is not known. It is sqlite, or postgres://user@host:port/database.`);
 }
 
 function portOf(text: string): number {
@@ -124,5 +151,10 @@ function readConfigFile(path: string): z.infer<typeof file> {
     throw new UsageError(`${path} is not a valid config file:\n${said.join("\n")}`);
   }
   const contracts = parsed.data.contracts?.map((name) => resolve(dirname(path), name));
-  return { ...parsed.data, ...(contracts === undefined ? {} : { contracts }) };
+  const { blobs } = parsed.data;
+  return {
+    ...parsed.data,
+    ...(contracts === undefined ? {} : { contracts }),
+    ...(blobs === undefined ? {} : { blobs: resolve(dirname(path), blobs) }),
+  };
 }

@@ -11,7 +11,7 @@ import { type Config, readConfig, UsageError } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { EvidenceLedger } from "./evidence/ledger.ts";
 import { evidenceRoutes } from "./evidence/routes.ts";
-import { loadStateKey } from "./evidence/state_key.ts";
+import { openStateKey } from "./evidence/state_key.ts";
 import { migrations as evidence_migrations } from "./evidence/store.ts";
 import { bootIn } from "./execution/adapters/boot.ts";
 import { chooseJail } from "./execution/adapters/choose_jail.ts";
@@ -32,7 +32,7 @@ import { IdentityRegistry } from "./identity/identity.ts";
 import { migrations as identity_migrations } from "./identity/store.ts";
 import { kinds as intent_kinds } from "./intent/kinds.ts";
 import { runRoutes } from "./intent/routes.ts";
-import { createRuns } from "./intent/runs.ts";
+import { createRuns, type RunsLife } from "./intent/runs.ts";
 import { migrations as intent_migrations } from "./intent/store.ts";
 import { systemClock } from "./kernel/clock.ts";
 import { isGantryError } from "./kernel/errors.ts";
@@ -44,8 +44,13 @@ import { kinds as policy_kinds } from "./policy/contract.ts";
 import { ContractPolicy } from "./policy/policy.ts";
 import { policyRoutes } from "./policy/routes.ts";
 import { migrations as policy_migrations } from "./policy/store.ts";
+import { demandSharedBlobs } from "./storage/adapters/blob_mark.ts";
+import { openPostgres } from "./storage/adapters/postgres.ts";
+import { placeOf } from "./storage/adapters/postgres_connection.ts";
 import { openPrivateFiles } from "./storage/adapters/private_files.ts";
 import { openSqlite } from "./storage/adapters/sqlite.ts";
+import { agreementsOf } from "./storage/agreements.ts";
+import type { Storage } from "./storage/contract.ts";
 import { VERSION } from "./version.ts";
 
 const EXIT_USAGE = 2;
@@ -69,22 +74,31 @@ function groundOf(config: Config) {
 
 type Ground = ReturnType<typeof groundOf>;
 
+function openStorage({ data, blobs, store }: Config, ground: Ground): Promise<Storage> {
+  const migrations = [...evidence_migrations, ...identity_migrations, ...policy_migrations, ...intent_migrations];
+  const options = { ...ground, directory: data, blobs, migrations };
+  return store.engine === "sqlite" ? openSqlite(options) : openPostgres({ ...options, url: store.url });
+}
+
+/** Of this node, among those of one database: the data directory makes it. */
+function nodeId(config: Config): string {
+  return `${hostname()}-${sha256Hex(config.data).slice(0, 8)}`;
+}
+
 /** Floors 0 to 2: the store, who may ask, what is recorded, what may run. */
 async function buildLower(config: Config, ground: Ground) {
-  const storage = await openSqlite({
-    ...ground,
-    directory: config.data,
-    migrations: [...evidence_migrations, ...identity_migrations, ...policy_migrations, ...intent_migrations],
-  });
+  const storage = await openStorage(config, ground);
   try {
+    const is_shared = config.store.engine === "postgres";
+    if (is_shared) await demandSharedBlobs(storage, config.blobs, ground.random);
     const files = openPrivateFiles(config.data, ground.random);
     const ledger = new EvidenceLedger({
       ...ground,
       storage,
-      state_key: await loadStateKey(files, ground.random),
+      state_key: await openStateKey(agreementsOf(storage), files, ground.random),
       kinds: { ...identity_kinds, ...policy_kinds, ...intent_kinds, ...timer_kinds },
     });
-    const owned = await bootstrap({ ...ground, storage, files, ledger });
+    const owned = await bootstrap({ ...ground, storage, files, ledger, node: is_shared ? nodeId(config) : undefined });
     const identity = new IdentityRegistry({ ...ground, storage, ledger });
     const policy = new ContractPolicy({ ...ground, storage, ledger });
     const documents = config.contracts.map((path) => ({ name: path, text: readContract(path) }));
@@ -129,8 +143,9 @@ async function buildExecution(config: Config, ground: Ground) {
       report,
       warm: config.warm_runners,
       boots: config.concurrent_boots,
+      bound_max: config.bound_runners,
     },
-    { ...ground, watchdog },
+    { ...ground, watchdog, long_run_nice: config.long_run_nice },
   );
   const compiler = createCompiler(esbuildTransform(clock));
   const close = async (): Promise<void> => {
@@ -149,6 +164,31 @@ function poolTrouble(pool: RunnerPool): string | undefined {
   return boot_failures >= BOOT_FAILURES_MAX ? `the last ${boot_failures} boots of a runner failed` : undefined;
 }
 
+/** What makes `/readyz` red. */
+function checksOf(storage: Storage, pool: RunnerPool, runs: RunsLife) {
+  return {
+    storage: () => storage.unwritable(),
+    runners: () => poolTrouble(pool),
+    node: () => runs.trouble(),
+  };
+}
+
+/** Which node this is, and whether others may use its database. */
+function placeAmongNodes(config: Config, ground: Ground) {
+  const boot = Buffer.from(ground.random.bytes(8)).toString("hex");
+  const shared = config.store.engine === "postgres" ? { silent_ms: config.node_silent_ms } : undefined;
+  return { node: { id: nodeId(config), boot }, shared };
+}
+
+/** Storage owns no ledger: a timer that it gives up is recorded here. */
+function startTimers({ storage, ledger, owned }: Awaited<ReturnType<typeof buildLower>>, logger: Logger): void {
+  storage.timers.start((tx, { owner, key, attempts }, error) => {
+    logger.error({ owner, key, attempts, error }, "a timer was given up");
+    const actor = [{ actor: owned.owner, kind: "human" as const }];
+    ledger.append(tx, { kind: "timer.parked", tenant: owned.tenant, actor, data: { owner, key, attempts } });
+  });
+}
+
 async function up(config: Config): Promise<void> {
   const ground = groundOf(config);
   const { clock, logger } = ground;
@@ -159,26 +199,19 @@ async function up(config: Config): Promise<void> {
     ...ground,
     ...lower,
     ...execution,
-    node: {
-      id: `${hostname()}-${sha256Hex(config.data).slice(0, 8)}`,
-      boot: Buffer.from(ground.random.bytes(8)).toString("hex"),
-    },
+    ...placeAmongNodes(config, ground),
     capacity: { slots: config.slots, memory_mb: config.slots_memory_mb },
   });
   const app = createApp({
     ...ground,
     identity,
     routes: [runRoutes({ runs, identity }), policyRoutes({ policy, identity }), evidenceRoutes({ ledger, identity })],
-    checks: { storage: () => storage.unwritable(), runners: () => poolTrouble(execution.pool) },
+    checks: checksOf(storage, execution.pool, runs),
     version: VERSION,
   });
   const recovered = await runs.recover();
   if (recovered.lost + recovered.requeued > 0) logger.warn(recovered, "took up what an earlier start left behind");
-  storage.timers.start((tx, { owner, key, attempts }, error) => {
-    logger.error({ owner, key, attempts, error }, "a timer was given up");
-    const actor = [{ actor: lower.owned.owner, kind: "human" as const }];
-    ledger.append(tx, { kind: "timer.parked", tenant: lower.owned.tenant, actor, data: { owner, key, attempts } });
-  });
+  startTimers(lower, logger);
   const listener = await listen(app, { host: config.host, port: config.port, clock }).catch(async (error: unknown) => {
     await execution.close();
     throw listenFault(error, config);
@@ -205,7 +238,16 @@ async function up(config: Config): Promise<void> {
         });
       }
     });
-    process.stdout.write(banner(config, listener.url, execution.report, await policy.list(lower.owned.tenant)));
+    const { store } = config;
+    process.stdout.write(
+      banner({
+        ...config,
+        url: listener.url,
+        report: execution.report,
+        contracts: await policy.list(lower.owned.tenant),
+        database: store.engine === "sqlite" ? undefined : await placeOf(store.url),
+      }),
+    );
     if (config.ready_fd !== undefined) {
       const ready = { url: listener.url, token_file: join(config.data, OWNER_TOKEN_FILE), data: config.data };
       writeSync(config.ready_fd, `${JSON.stringify(ready)}\n`);

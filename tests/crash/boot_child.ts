@@ -24,7 +24,7 @@ const boot = bootIn(jail, { runtime, nursery, clock });
 
 async function bootForEver(): Promise<never> {
   for (;;) {
-    const runner = await boot(ids("rnr"), 128);
+    const runner = await boot(ids("rnr"), 128, true);
     process.stdout.write("booted\n");
     runner.kill();
     await runner.dead;

@@ -166,7 +166,8 @@ describe("exit codes", () => {
       [["run", fine, "--limit", "cpu_ms=NaN"], /cpu_ms/],
       [["run", fine, "--limit", "cpu_ms=60001"], /60000/],
       [["run", fine, "--contract", "absent"], /absent/],
-      [["run", fine, "--isolation", "pooled"], /process/],
+      [["run", fine, "--isolation", "shared"], /pooled, session, process/],
+      [["run", fine, "--isolation", "process", "--session", "s"], /--session/],
     ];
     const check = async ([args, says]: (typeof cases)[number]): Promise<void> => {
       const out = await cli(args);

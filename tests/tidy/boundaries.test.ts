@@ -95,6 +95,7 @@ const PLANTED: Record<string, Files[]> = {
     { "server/src/storage/a.ts": 'import "./store.test.ts";', "server/src/storage/store.test.ts": "export {};" },
     { "scripts/a.ts": 'import "../tests/fixtures/ground.ts";' },
   ],
+  "benches-on-fixtures": [{ "bench/a.ts": 'import "../tests/a.test.ts";', "tests/a.test.ts": "export {};" }],
   "no-cycles": [
     { "server/src/storage/a.ts": 'import "./b.ts";', "server/src/storage/b.ts": 'import type {} from "./a.ts";' },
   ],

@@ -49,10 +49,20 @@ function showCommand(io: Terminal): Command {
       if (given.json === true) io.stdout.write(`${JSON.stringify(found)}\n`);
       else {
         const head = `${found.name}@${found.version}: ${found.class}, ${found.built_in ? "built in" : "yours"}`;
-        const rest = [`${paint("dim", "snapshot")}  ${found.snapshot}`, "", JSON.stringify(found.contract, null, 2)];
+        const rest = [
+          `${paint("dim", "snapshot")}   ${found.snapshot}`,
+          `${paint("dim", "isolation")}  ${isolationText(found.contract)}`,
+          "",
+          JSON.stringify(found.contract, null, 2),
+        ];
         io.stdout.write(`${[paint("bold", oneLine(head)), ...rest.map(visible)].join("\n")}\n`);
       }
       return EXIT.completed;
     },
   });
+}
+
+/** What a run gets that asks for nothing, and the weakest that it may ask for. */
+function isolationText({ isolation, isolation_floor }: ContractSummary["contract"]): string {
+  return `${String(isolation)} by default, ${String(isolation_floor)} at least`;
 }

@@ -37,7 +37,7 @@ const contract: ContractSummary = {
   class: "read-only",
   built_in: true,
   snapshot: "snp_1",
-  contract: { limits: { cpu_ms: 1 } },
+  contract: { isolation: "process", isolation_floor: "pooled", limits: { cpu_ms: 1 } },
 };
 
 test("runs list is an aligned table, newest first as the server gives them", async () => {
@@ -65,6 +65,13 @@ test("runs list is an aligned table, newest first as the server gives them", asy
   );
   expect(err).toBe("These are the first 2 runs; --limit shows more.\n");
   expect(urls).toEqual(["GET /v1/runs?limit=2&state=ended"]);
+});
+
+test("runs list narrows to a session, and runs show tells it", async () => {
+  const { urls } = await run(() => [200, { items: [] }], "runs", "list", "--session", "s 1");
+  expect(urls).toEqual(["GET /v1/runs?limit=20&session=s+1"]);
+  const shown = await run(() => [200, runView({ isolation: "session", session: "s1" })], "runs", "show", "run_1");
+  expect(shown.out).toContain("scratch@1, session s1");
 });
 
 test("an empty list says so on stderr, and is an empty list in JSON", async () => {
@@ -123,6 +130,7 @@ test("contracts list and show", async () => {
   );
   const { out } = await run(() => [200, contract], "contracts", "show", "scratch");
   expect(out).toContain("scratch@2: read-only, built in");
+  expect(out).toContain("isolation  process by default, pooled at least\n");
   expect(out).toContain('"cpu_ms": 1');
   expect(JSON.parse((await run(() => [200, contract], "contracts", "show", "scratch", "--json")).out)).toEqual(
     contract,

@@ -127,6 +127,25 @@ test("every flag reaches the request", async () => {
   });
 });
 
+test("a session implies its isolation, and goes with no other", async () => {
+  for (const flags of ["--session s1", "--session s1 --isolation session"]) {
+    const { seen, exit } = await start(() => [200, runView()], ["src/main.ts", ...flags.split(" ")]);
+    await exit;
+    expect(JSON.parse(seen[0]!.body)).toMatchObject({ isolation: "session", session: "s1" });
+  }
+  for (const [flags, says] of [
+    ["--session s1 --isolation pooled", "leave --session out, or --isolation pooled"],
+    ["--isolation session", "--session ID"],
+    ["--isolation shared", "pooled, session, process"],
+  ] as const) {
+    const { seen, ...more } = await start(() => [200, runView()], ["src/main.ts", ...flags.split(" ")]);
+    const { exit, err } = await finished({ seen, ...more });
+    expect(exit).toBe(2);
+    expect(err).toContain(says);
+    expect(seen).toEqual([]);
+  }
+});
+
 test("a string result is the plain string; a terminal gets it with control characters escaped", async () => {
   const answer: Answer = () => [200, runView({ result: "a\u001b[2Jb" })];
   expect((await finished(await start(answer, ["src/main.ts"]))).out).toBe("a\u001b[2Jb\n");

@@ -1,5 +1,5 @@
 import { join, relative } from "node:path";
-import type { Gantry, Lane, Limits, RunRequest, RunView } from "@gantry/sdk";
+import type { Gantry, Isolation, Lane, Limits, RunRequest, RunView } from "@gantry/sdk";
 import type { ArgsDef, ParsedArgs } from "citty";
 import { type Command, command, type Repeated } from "../arguments.ts";
 import { type Collected, collect } from "../collect.ts";
@@ -35,7 +35,12 @@ const args = {
   input: { type: "string", valueHint: "JSON|@FILE|-", description: "what the code gets; default null" },
   contract: { type: "string", valueHint: "NAME", description: "what the code may do; default scratch" },
   lane: { type: "enum", options: ["interactive", "batch"], description: "batch yields to people who wait" },
-  isolation: { type: "enum", options: ["process"], description: "process: a jailed process of its own" },
+  isolation: {
+    type: "enum",
+    options: ["pooled", "session", "process"],
+    description: "whom it shares its process with (see below); default: what the contract says",
+  },
+  session: { type: "string", valueHint: "ID", description: "the session it belongs to; implies --isolation session" },
   limit: { type: "string", valueHint: "NAME=N ...", description: `${LIMITS.slice(0, 3).join(", ")}, … (repeatable)` },
   var: { type: "string", valueHint: "NAME=TEXT ...", description: "a plain value in env (repeatable)" },
   why: { type: "string", valueHint: "TEXT", description: "why it runs; becomes part of the record" },
@@ -55,6 +60,10 @@ export function runCommand(io: Terminal): Command {
     notes: [
       "The result goes to standard output, the log and a summary to standard error.",
       "--input @x.json sends JSON; @x with any other ending sends the file's text as one string.",
+      "In every isolation a run has an isolate of its own, in a jail, and is alone in its process while it runs.",
+      "pooled: the process goes on to runs of the same tenant, actor, contract and snapshot. The quickest: it costs no process.",
+      "session: the process goes on to such runs of the same --session only. As quick, and the runs of a session wait for each other.",
+      "process: the process has served nobody and is killed afterwards. The strongest: each run costs the start of a process.",
       "Exit codes: 0 completed, 1 threw or did not load, 2 wrong usage or input, 3 denied, 4 past a limit, " +
         "5 no room or expired, 6 lost, 130 cancelled.",
     ],
@@ -63,6 +72,8 @@ export function runCommand(io: Terminal): Command {
       ["gantry run main.ts --input '{\"a\": 1}'", "with an input"],
       ["gantry run report.ts --input @orders.csv", "with the text of a file"],
       ["gantry run main.ts --limit cpu_ms=200 --limit memory_mb=64", "with less than it would get"],
+      ["gantry run main.ts --session s1", "in the process that earlier runs of the session used"],
+      ["gantry run main.ts --isolation process", "in a process that nothing else has used or will use"],
       ["gantry run main.ts --json | jq .termination", "for programs"],
     ],
     async run(given, repeated) {
@@ -116,12 +127,22 @@ function requestOf(given: ParsedArgs<typeof args>, repeated: Repeated): Omit<Run
   return {
     ...(given.contract === undefined ? {} : { contract: given.contract }),
     ...(given.lane === undefined ? {} : { lane: given.lane as Lane }),
-    ...(given.isolation === undefined ? {} : { isolation: given.isolation as "process" }),
+    ...isolationOf(given.isolation as Isolation | undefined, given.session),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
     ...(Object.keys(vars).length === 0 ? {} : { vars }),
     ...(given.why === undefined ? {} : { why: given.why }),
     ...(on_busy === undefined ? {} : { on_busy }),
   };
+}
+
+/** @throws Failure exit 2 where the two flags do not go together. */
+function isolationOf(isolation: Isolation | undefined, session: string | undefined): Partial<RunRequest> {
+  if (session === undefined) {
+    if (isolation === "session") throw usage("--isolation session needs the name of the session: --session ID.");
+    return isolation === undefined ? {} : { isolation };
+  }
+  if (isolation === undefined || isolation === "session") return { isolation: "session", session };
+  throw usage(`--session implies --isolation session: leave --session out, or --isolation ${isolation}.`);
 }
 
 /** The result, if there is one, to standard output; everything about it to standard error. */

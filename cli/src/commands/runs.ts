@@ -34,12 +34,14 @@ function listCommand(io: Terminal): Command {
     args: {
       state: { type: "enum", options: ["queued", "starting", "running", "ended"], description: "only in this state" },
       termination: { type: "string", valueHint: "NAME", description: "only ended so, as cpu_exceeded" },
+      session: { type: "string", valueHint: "ID", description: "only of this session" },
       ...limit_arg,
       ...data_arg,
       ...json_arg,
     },
     examples: [
       ["gantry runs list", "the newest 20"],
+      ["gantry runs list --session s1", "what one session did"],
       ["gantry runs list --termination denied --limit 100", "what was refused"],
     ],
     async run(given) {
@@ -50,6 +52,7 @@ function listCommand(io: Terminal): Command {
           limit: page_limit,
           ...(given.state === undefined ? {} : { state: given.state as RunState }),
           ...(given.termination === undefined ? {} : { termination: given.termination as Termination }),
+          ...(given.session === undefined ? {} : { session: given.session }),
         }),
       );
       if (given.json === true) io.stdout.write(`${JSON.stringify({ items, more })}\n`);

@@ -1,10 +1,12 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { openSqliteStore } from "../../../tests/fixtures/sqlite_store.ts";
 import { systemRandom } from "../kernel/random.ts";
 import { openPrivateFiles } from "../storage/adapters/private_files.ts";
+import { agreementsOf } from "../storage/agreements.ts";
 import type { PrivateFiles } from "../storage/contract.ts";
-import { loadStateKey } from "./state_key.ts";
+import { loadStateKey, openStateKey } from "./state_key.ts";
 
 const random = systemRandom();
 let directory: string;
@@ -32,4 +34,25 @@ it.each([31, 33, 0])("a key of %i bytes is refused and stays as it is", async (b
   await files.create("keys/state.key", new Uint8Array(bytes));
   await expect(loadStateKey(files, random)).rejects.toMatchObject({ code: "EVIDENCE_KEY" });
   expect((await files.read("keys/state.key"))?.byteLength).toBe(bytes);
+});
+
+it("a database knows its key: another one, or none, is refused and nothing is made", async () => {
+  const store = await openSqliteStore([]);
+  try {
+    const key = await openStateKey(agreementsOf(store.storage), files, random);
+    expect(await openStateKey(agreementsOf(store.storage), files, random)).toEqual(key);
+    await files.replace("keys/state.key", new Uint8Array(32));
+    await expect(openStateKey(agreementsOf(store.storage), files, random)).rejects.toMatchObject({
+      code: "EVIDENCE_KEY",
+    });
+    await rm(`${directory}/keys/state.key`);
+    await expect(openStateKey(agreementsOf(store.storage), files, random)).rejects.toMatchObject({
+      code: "EVIDENCE_KEY",
+    });
+    expect(await files.read("keys/state.key")).toBeUndefined();
+    await files.create("keys/state.key", key);
+    expect(await openStateKey(agreementsOf(store.storage), files, random)).toEqual(key);
+  } finally {
+    await store.remove();
+  }
 });

@@ -1,10 +1,12 @@
 import { GantryError, hasCode } from "../kernel/errors.ts";
+import { sha256Hex } from "../kernel/hash.ts";
 import type { Random } from "../kernel/random.ts";
-import { type PrivateFiles, errors as storage_errors } from "../storage/contract.ts";
+import { type Agreements, type PrivateFiles, errors as storage_errors } from "../storage/contract.ts";
 import { errors } from "./contract.ts";
 
 const STATE_KEY_FILE = "keys/state.key";
 const STATE_KEY_BYTES = 32;
+const AGREEMENT = "evidence.state_key";
 
 /**
  * The key of the state digests; made at the first start. Without the file, digests of older entries can no longer be
@@ -24,6 +26,30 @@ export async function loadStateKey(files: PrivateFiles, random: Random): Promise
     return checked((await files.read(STATE_KEY_FILE)) ?? new Uint8Array());
   }
   return checked(fresh);
+}
+
+/**
+ * The state key, which must be the one that the database's digests were made with: its fingerprint is kept there.
+ * @throws EVIDENCE_KEY  also when the file is missing, or is another key, while the database knows a fingerprint.
+ */
+export async function openStateKey(agreements: Agreements, files: PrivateFiles, random: Random): Promise<Uint8Array> {
+  const agreed = await agreements.find(AGREEMENT);
+  if (agreed !== undefined && (await files.read(STATE_KEY_FILE)) === undefined) {
+    throw foreign("is missing, and is not made anew, because it must be the key");
+  }
+  const key = await loadStateKey(files, random);
+  const print = sha256Hex(Buffer.concat([Buffer.from("gantry.state.fingerprint.v1\0"), key]));
+  if ((await agreements.agree(AGREEMENT, print)) !== print) throw foreign("is not the key");
+  return key;
+}
+
+/** @param how  what the file is, as the end of a sentence. */
+function foreign(how: string): GantryError {
+  return new GantryError(errors.KEY, {
+    detail:
+      `${STATE_KEY_FILE} ${how} that this database was written with. Copy the folder keys from the data directory of ` +
+      "another node of this database, or from its backup, or name that directory with --data.",
+  });
 }
 
 function checked(key: Uint8Array): Uint8Array {

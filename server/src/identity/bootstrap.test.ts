@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import type { PrivateFiles } from "../storage/contract.ts";
+import { bootstrap, OWNER_TOKEN_FILE } from "./bootstrap.ts";
 import { OWNER_TOKEN_LIFE_MS } from "./contract.ts";
 import { makeToken } from "./token.ts";
 
@@ -115,4 +116,37 @@ it("an owner's token works until OWNER_TOKEN_LIFE_MS have passed, and is renewed
   await restart({ clock });
   expect(ground.owned.minted).toBe(true);
   expect(ground.owner.actor).toBe(ground.owned.owner);
+});
+
+it("each node of a database has an owner token of its own, and a node that lost its file ends no other's", async () => {
+  /** Another data directory over the same database. */
+  const nodeOf = (node: string) => {
+    let content: string | undefined;
+    const put = async (_name: string, text: string | Uint8Array) => {
+      content = String(text);
+    };
+    const files: PrivateFiles = {
+      create: put,
+      replace: put,
+      read: async () => (content === undefined ? undefined : Buffer.from(content)),
+    };
+    return {
+      start: () => bootstrap({ ...ground, files, node }),
+      lose: () => {
+        content = undefined;
+      },
+      secret: () => (content ?? "").trim(),
+    };
+  };
+  const [a, b] = [nodeOf("a"), nodeOf("b")];
+  const [first, second] = await Promise.all([a.start(), b.start()]);
+  expect(first.tenant).toBe(second.tenant);
+  const lost = a.secret();
+  a.lose();
+  await a.start();
+  await expect(ground.identity.authenticate(lost)).rejects.toMatchObject({ code: "TOKEN_REVOKED" });
+  for (const secret of [a.secret(), b.secret(), ground.secret]) {
+    expect(await ground.identity.authenticate(secret)).toMatchObject({ actor: first.owner });
+  }
+  expect(OWNER_TOKEN_FILE).toBe("owner.token");
 });

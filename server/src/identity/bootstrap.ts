@@ -5,7 +5,9 @@ import { type MintedToken, OWNER_TOKEN_LIFE_MS, SCOPES } from "./contract.ts";
 import { type RecordParts, recordActor, recordTenant, recordToken } from "./records.ts";
 import { revokeTree } from "./revocation.ts";
 import {
+  insertNodeToken,
   selectActorBySubject,
+  selectNodeTokens,
   selectOwnerTokens,
   selectTenantBySlug,
   selectTokenByHash,
@@ -22,6 +24,8 @@ export const OWNER_TOKEN_FILE = "owner.token";
 export interface BootstrapParts extends RecordParts {
   storage: Storage;
   files: PrivateFiles;
+  /** The node, where several share the database: each has an owner token of its own. */
+  node?: string | undefined;
 }
 
 export interface Bootstrapped {
@@ -36,11 +40,12 @@ export interface Bootstrapped {
  * Makes sure that tenant `default`, its human `owner`, its agent `local`, and a working token in `owner.token` exist.
  * Call at each start. A second call changes nothing. If the file is missing or holds no live owner token, all earlier
  * owner tokens are revoked with what was minted below them (a lost file may be a stolen one), and a new one is minted.
+ * Where several nodes share the database, a node replaces only what was minted for itself: the others' files are not lost.
  * The file is written after the commits: a crash on the way leaves it without a live token, so that the next start
  * does all of it again.
  */
 export async function bootstrap(parts: BootstrapParts): Promise<Bootstrapped> {
-  const { files, storage } = parts;
+  const { files, storage, node } = parts;
   const kept = await files.read(OWNER_TOKEN_FILE);
   const text = kept === undefined ? "" : Buffer.from(kept).toString("utf8").trim();
   const hash = isToken(text) ? tokenHash(text) : undefined;
@@ -51,7 +56,11 @@ export async function bootstrap(parts: BootstrapParts): Promise<Bootstrapped> {
   });
   if (works) return { ...owned, minted: false };
   const by = [{ actor: owned.owner, kind: "human" as const }];
-  for (const id of await selectOwnerTokens(storage, owned.tenant)) {
+  const earlier =
+    node === undefined
+      ? await selectOwnerTokens(storage, owned.tenant)
+      : await selectNodeTokens(storage, owned.tenant, node);
+  for (const id of earlier) {
     await revokeTree(parts, id, "replaced", by, async () => {});
   }
   const token = await storage.write((tx) => mintOwnerToken(parts, tx, owned));
@@ -100,7 +109,7 @@ function isLive(row: TokenRow, owner: ActorId, now: number): boolean {
 
 function mintOwnerToken(parts: BootstrapParts, tx: Tx, { tenant, owner }: Owned): MintedToken {
   const id = parts.ids("tok");
-  return recordToken(
+  const minted = recordToken(
     parts,
     tx,
     {
@@ -116,4 +125,6 @@ function mintOwnerToken(parts: BootstrapParts, tx: Tx, { tenant, owner }: Owned)
     },
     [{ actor: owner, kind: "human" }],
   );
+  if (parts.node !== undefined) insertNodeToken(tx, id, parts.node);
+  return minted;
 }

@@ -53,6 +53,11 @@ export const migrations: Migration[] = [
     `,
     tables: { tenants: "audited", actors: "audited", tokens: "audited" },
   },
+  {
+    id: "identity/0002",
+    sql: "CREATE TABLE owner_tokens (token {text} NOT NULL PRIMARY KEY REFERENCES tokens (id), node {text} NOT NULL)",
+    tables: { owner_tokens: "operational" },
+  },
 ];
 
 const tenantRow = z.object({
@@ -256,6 +261,20 @@ export async function selectTokenByHash(reader: Reader, hash: string): Promise<T
 export async function selectOwnerTokens(reader: Reader, tenant: TenantId): Promise<TokenId[]> {
   const rows = await reader.all("SELECT id FROM tokens WHERE tenant_id = ? AND origin = 'owner' ORDER BY id", [tenant]);
   return rows.map((row) => tokenRow.pick({ id: true }).parse(row).id);
+}
+
+/** As `selectOwnerTokens`, of those that were made for one node. */
+export async function selectNodeTokens(reader: Reader, tenant: TenantId, node: string): Promise<TokenId[]> {
+  const rows = await reader.all(
+    `SELECT t.id FROM owner_tokens o JOIN tokens t ON t.id = o.token
+     WHERE o.node = ? AND t.tenant_id = ? AND t.revoked_at IS NULL ORDER BY t.id`,
+    [node, tenant],
+  );
+  return rows.map((row) => tokenRow.pick({ id: true }).parse(row).id);
+}
+
+export function insertNodeToken(tx: Tx, token: TokenId, node: string): void {
+  tx.run("INSERT INTO owner_tokens (token, node) VALUES (?, ?)", [token, node], 1);
 }
 
 /** Up to `rows` tokens that are not revoked: the named one and all that were minted below it, by it or by its heirs. */

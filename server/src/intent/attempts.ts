@@ -1,13 +1,25 @@
-import type { CompiledCode, JailName, Outcome, RunnerPool } from "../execution/contract.ts";
+import {
+  type CompiledCode,
+  type JailName,
+  type Job,
+  type Outcome,
+  type RunDoor,
+  type Runner,
+  type RunnerPool,
+  type RunnerWant,
+  runner_errors,
+} from "../execution/contract.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { isGantryError } from "../kernel/errors.ts";
+import { type ErrorKind, type GantryError, hasCode, isGantryError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
-import { type Termination, UNSETTLED_RETRY_MS } from "./contract.ts";
+import { RUNNER_TRIES_MAX, type Termination, UNSETTLED_RETRY_MS } from "./contract.ts";
 import { endedEntry } from "./entries.ts";
 import type { Live } from "./live.ts";
+import { isConflict, type Node } from "./nodes.ts";
 import { type Recorder, unavailable } from "./recorder.ts";
 import { endedBy, endedWithout } from "./rows.ts";
+import { runnerKey } from "./runner_key.ts";
 import type { Guard, RunRow } from "./store.ts";
 
 export interface Work {
@@ -16,9 +28,14 @@ export interface Work {
   input: string;
 }
 
-type Executed =
-  | { outcome: Outcome; runner: { id: string; jail: JailName; cold: boolean } }
-  | { without: Exclude<Termination, "completed" | "denied">; detail?: string };
+type Executed = { outcome: Outcome; runner: { id: string; jail: JailName; cold: boolean } } | Unexecuted;
+
+interface Unexecuted {
+  without: Exclude<Termination, "completed" | "denied">;
+  detail?: string;
+  /** What explains the end, where the termination alone does not. */
+  kind?: ErrorKind;
+}
 
 export interface AttemptDeps {
   pool: RunnerPool;
@@ -26,14 +43,14 @@ export interface AttemptDeps {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  node: { id: string; boot: string };
+  node: Node;
 }
 
 /** Executes runs that have a slot: the admission's commit overlaps the work, the result waits for the end's. */
 export class Attempts {
   readonly #d: AttemptDeps;
   /** Runs whose end could not be recorded: their rows still say that they go on. */
-  readonly #unsettled = new Map<string, RunRow>();
+  readonly #unsettled = new Map<string, { row: RunRow; guards: Guard[] }>();
   #cancelRetry: (() => void) | undefined;
   #settling = false;
 
@@ -71,12 +88,21 @@ export class Attempts {
   /** Nothing of the run is released; its row, if there is one, is ended as soon as the store can be written. */
   giveUp(live: Live, cause: unknown): void {
     const error = unavailable(cause);
+    if (isConflict(cause) || live.lost) {
+      this.#yield(live, error);
+      return;
+    }
     this.#d.log.error({ run: live.row.id, cause }, "a run could not be recorded");
     live.phase = "ending";
     live.accepted.reject(error);
     live.settled.reject(error);
     live.log.settled();
-    this.#unsettled.set(live.row.id, live.row);
+    const { node } = this.#d;
+    const guards: Guard[] = [
+      { state: "starting", node: live.row.node ?? node.id, boot: live.row.boot ?? node.boot },
+      { state: "queued", holder: live.holder },
+    ];
+    this.#unsettled.set(live.row.id, { row: live.row, guards });
     this.#cancelRetry ??= this.#d.clock.every(UNSETTLED_RETRY_MS, () => {
       if (this.#settling) return;
       this.#settling = true;
@@ -86,29 +112,29 @@ export class Attempts {
     });
   }
 
+  /** The row is not what this node made of it: another has taken the run, and the row alone can tell of it. */
+  #yield(live: Live, error: GantryError): void {
+    this.#d.log.warn({ run: live.row.id, error }, "a run is no longer this node's");
+    live.phase = "ending";
+    live.lost = true;
+    live.abort.abort(error);
+    live.accepted.reject(error); // of a run whose row never was; else it has resolved
+    live.parked.resolve(undefined);
+    live.log.settled();
+  }
+
   /** Stops trying; the next start finds the rows. */
   stop(): void {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
   }
 
-  async #execute(live: Live, { code, input }: Work, durable: Promise<void>): Promise<Executed> {
-    const { pool, clock, log } = this.#d;
+  /** Another runner is taken only when the one before died without having reached the guest: nothing has happened then. */
+  async #execute(live: Live, work: Work, durable: Promise<void>): Promise<Executed> {
+    const { clock, log } = this.#d;
     const { signal } = live.abort;
-    const { id, limits, vars, deadline_at, expires_at } = live.row;
-    let runner: Awaited<ReturnType<RunnerPool["acquire"]>>;
-    try {
-      runner = await pool.acquire({ kind: "process", memory_mb: limits.memory_mb }, signal);
-    } catch (error) {
-      if (signal.aborted) return { without: "cancelled" };
-      log.error({ run: id, error }, "no runner could be had");
-      return { without: "capacity", detail: isGantryError(error) ? error.parts.detail : "No jailed process started." };
-    }
-    if (expires_at !== null && expires_at <= clock.now()) {
-      runner.discard();
-      return { without: "expired" };
-    }
-    const door = {
+    const { id, expires_at } = live.row;
+    const door: RunDoor = {
       durable,
       log: live.log.add.bind(live.log),
       started: () => {
@@ -118,23 +144,53 @@ export class Attempts {
         live.row = { ...live.row, started_at: clock.now() };
       },
     };
-    const job = { run: id, code, input, vars, limits, deadline_at: deadline_at ?? clock.now() + limits.wall_ms };
-    const outcome = await runner.execute(job, door, signal);
-    return { outcome, runner: { id: runner.id, jail: runner.jail, cold: runner.cold } };
+    const job = jobOf(live.row, work, clock.now());
+    for (let tries = 1; ; tries += 1) {
+      const runner = await this.#runnerFor(live);
+      if ("without" in runner) return runner;
+      if (expires_at !== null && expires_at <= clock.now()) {
+        runner.discard();
+        return { without: "expired" };
+      }
+      const outcome = await runner.execute(job, door, signal);
+      if (outcome.begun || tries >= RUNNER_TRIES_MAX) {
+        return { outcome, runner: { id: runner.id, jail: runner.jail, cold: runner.cold } };
+      }
+      if (signal.aborted) return { without: "cancelled" };
+      log.warn({ run: id, runner: runner.id, tries }, "a runner died before it reached the guest");
+    }
+  }
+
+  async #runnerFor({ row, abort }: Live): Promise<Runner | Unexecuted> {
+    const { pool, log } = this.#d;
+    const { id: run, isolation: kind, tenant, limits } = row;
+    const key = runnerKey(row);
+    const want: RunnerWant = { kind, tenant, memory_mb: limits.memory_mb, ...(key === undefined ? {} : { key }) };
+    try {
+      return await pool.acquire(want, abort.signal);
+    } catch (error) {
+      if (abort.signal.aborted) return { without: "cancelled" };
+      if (hasCode(error, runner_errors.SESSION_BUSY)) {
+        return { without: "capacity", detail: error.parts.detail, kind: runner_errors.SESSION_BUSY };
+      }
+      log.error({ run, error }, "no runner could be had");
+      return { without: "capacity", detail: isGantryError(error) ? error.parts.detail : "No jailed process started." };
+    }
   }
 
   async #end(live: Live, executed: Executed): Promise<void> {
-    const { clock, recorder, node } = this.#d;
+    const { clock, recorder } = this.#d;
     live.phase = "ending";
     const log = await live.log.close();
+    if (live.lost) return live.log.settled();
     const now = clock.now();
     const { row, result } =
       "outcome" in executed
         ? endedBy(live.row, now, executed.outcome, executed.runner)
-        : { row: endedWithout(live.row, now, executed.without, executed.detail), result: undefined };
+        : { row: endedWithout(live.row, now, executed.without, executed.detail, executed.kind), result: undefined };
     if (row.termination === "cancelled") row.cancelled_by = live.cancelled_by;
     const entry = endedEntry(row, "outcome" in executed ? log.hash : undefined);
-    const guard: Guard = { state: "starting", node: node.id, boot: node.boot };
+    const guard: Guard = { state: "starting", node: live.row.node ?? "", boot: live.row.boot ?? "" };
     try {
       const kept = await recorder.change(row, { guard, entry, result, chunks: log.chunks });
       this.#measure(live, kept);
@@ -162,11 +218,10 @@ export class Attempts {
   /** Ends the rows whose end was lost: without their result, which nobody has seen. */
   async #settle(): Promise<void> {
     const { clock, recorder, node, log, metrics } = this.#d;
-    for (const [id, row] of [...this.#unsettled]) {
-      const before = { ...row, termination: null, node: node.id, boot: node.boot };
+    for (const [id, { row, guards }] of [...this.#unsettled]) {
+      const before = { ...row, termination: null, node: row.node ?? node.id, boot: row.boot ?? node.boot };
       const detail = "The end of the run could not be recorded, so its result was discarded.";
       const ended = endedWithout(before, clock.now(), "node_lost", detail);
-      const guards: Guard[] = [{ state: "starting", node: node.id, boot: node.boot }, { state: "queued" }];
       for (const guard of guards) {
         try {
           await recorder.change(ended, { guard, entry: endedEntry(ended) });
@@ -174,8 +229,7 @@ export class Attempts {
           this.#unsettled.delete(id);
           break;
         } catch (error) {
-          const conflict = isGantryError(error) && error.parts.reasons?.[0]?.code === "STORAGE_CONFLICT";
-          if (!conflict) {
+          if (!isConflict(error)) {
             log.warn({ run: id, error }, "the end of a run still cannot be recorded");
             return;
           }
@@ -186,4 +240,9 @@ export class Attempts {
     }
     if (this.#unsettled.size === 0) this.stop();
   }
+}
+
+function jobOf({ id, vars, limits, deadline_at, session }: RunRow, { code, input }: Work, now: number): Job {
+  const job: Job = { run: id, code, input, vars, limits, deadline_at: deadline_at ?? now + limits.wall_ms };
+  return session === null ? job : { ...job, session };
 }

@@ -4,6 +4,7 @@ import type { Principal } from "../identity/contract.ts";
 import { isStorableText } from "../kernel/canonical.ts";
 import { defineErrors, type ErrorKind } from "../kernel/errors.ts";
 import { LIMIT_NAMES, type LimitName, RUN_LIMITS } from "../kernel/limits.ts";
+import { ISOLATIONS } from "../policy/contract.ts";
 
 /** How long a request may wait for a run's end. */
 export const WAIT_MS_MAX = 60_000;
@@ -37,6 +38,11 @@ export const RUN_KEY_SWEEP_MS = 60 * 60 * 1_000;
 export const IDEMPOTENCY_KEY_MAX = 255;
 /** Times that a lost run is started, the first included. */
 export const ATTEMPTS_MAX = 3;
+/** Runners that one attempt may be given: another follows only one that died before the guest was reached. */
+export const RUNNER_TRIES_MAX = 3;
+/** Characters of a session's name. */
+export const SESSION_MAX = 64;
+export const SESSION_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** UTF-16 code units of `why`. */
 export const WHY_MAX = 2_000;
 export const VARS_MAX = 64;
@@ -58,9 +64,18 @@ export const ERROR_DETAIL_MAX = 4_000;
 export const ERROR_STACK_MAX = 16_000;
 /** Bytes of `egress` and of `code_facts` in one ledger entry. */
 export const ENTRY_PART_BYTES_MAX = 6 * 1024;
-/** How often a node says that it lives, and how long it may be silent. */
+/** How often a node says that it lives: three times in the silence that it is allowed. */
 export const HEARTBEAT_MS = 5_000;
+/** How long a node may be silent before the others take what it has, unless `node_silent_ms` says otherwise. */
 export const NODE_SILENT_MS = 15_000;
+export const NODE_SILENT_MS_MIN = 1_000;
+export const NODE_SILENT_MS_MAX = 300_000;
+/** How often a request looks at the row of a run that another node has. */
+export const PEER_POLL_MS = 250;
+/** How often a node looks for what other nodes want of the runs that it has. */
+export const NOTICE_POLL_MS = 500;
+/** How long it can be read what one node tells another about a run that has ended. */
+export const NOTICE_KEEP_MS = 60_000;
 /** How long `cancel` waits for the run's end before it answers with the run as it stands. */
 export const CANCEL_WAIT_MS = 5_000;
 /** How long `drain` waits for the ends of the runs that it cancelled. */
@@ -187,13 +202,23 @@ const modules = z.preprocess(
   z.record(z.string(), z.union([z.string(), z.strictObject({ base64: z.base64() })])),
 );
 
+/** The name of a session, as a request gives it and as a list is narrowed by it. */
+export const sessionName = z
+  .string()
+  .regex(
+    SESSION_NAME,
+    `has 1 to ${SESSION_MAX} of the letters A-Z and a-z, digits, ".", "_" and "-", and starts with a letter or digit`,
+  );
+
 /** The body of `POST /v1/runs`. Unknown members are refused: what is not built yet is never accepted and ignored. */
 export const runRequest = z
   .strictObject({
     code: z.union([z.strictObject({ source: z.string() }), z.strictObject({ entry: z.string(), modules })]),
     input: z.unknown().optional(),
     contract: z.string().regex(CONTRACT_NAME).optional(),
-    isolation: z.literal("process").optional(),
+    isolation: z.enum(ISOLATIONS).optional(),
+    /** Runs that name the same session may share a process; alone, it asks for the isolation `session`. */
+    session: sessionName.optional(),
     lane: z.enum(LANES).optional(),
     limits: limits.partial().optional(),
     vars: z
@@ -206,6 +231,14 @@ export const runRequest = z
     expires_at: z.number().int().min(0).optional(),
     retry: z.enum(["never", "if_lost"]).optional(),
     why: text(WHY_MAX).optional(),
+  })
+  .superRefine(({ isolation, session }, ctx) => {
+    if (isolation === undefined || (isolation === "session") === (session !== undefined)) return;
+    const message =
+      session === undefined
+        ? 'is missing: a run with the isolation "session" names its session'
+        : `goes with the isolation "session" and with no other: leave it out, or ask for that instead of "${isolation}"`;
+    ctx.addIssue({ code: "custom", path: ["session"], message });
   })
   .openapi("RunRequest");
 export type RunRequest = Exact<z.output<typeof runRequest>>;
@@ -256,7 +289,8 @@ export const runView = z
     contract: z.strictObject({ name: z.string(), version: count }),
     snapshot: z.string(),
     lane: z.enum(LANES),
-    isolation: z.literal("process"),
+    isolation: z.enum(ISOLATIONS),
+    session: z.string().optional(),
     code_hash: z.string(),
     limits,
     attempt: count,
@@ -303,6 +337,7 @@ export interface RunQuery {
   limit?: number;
   state?: RunState;
   termination?: Termination;
+  session?: string;
 }
 
 export interface Page<T> {
@@ -317,7 +352,7 @@ export interface Runs {
    * @param o.key  idempotency key; equal key and request within `RUN_KEY_TTL_MS`: the same run.
    * @returns the run; `state` says whether it has ended.
    * @throws LIMIT_RANGE INPUT_TOO_LARGE INPUT_DEPTH IDEMPOTENCY_MISMATCH CONTRACT_UNKNOWN SNAPSHOT_STALE CODE_*
-   *   RUN_CONCURRENCY RUN_CAPACITY RUNNER_NO_JAIL EVIDENCE_UNAVAILABLE; a denial throws its first reason's code.
+   *   RUN_CONCURRENCY RUN_CAPACITY RUNNER_NO_JAIL RUNNER_SESSION_BUSY EVIDENCE_UNAVAILABLE; a denial throws its first reason's code.
    */
   submit(who: Principal, ask: RunRequest, o?: { key?: string }): Promise<RunView>;
   /** @param wait_ms  how long to wait for the end, at most `WAIT_MS_MAX`. @throws RUN_NOT_FOUND */

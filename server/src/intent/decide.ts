@@ -2,7 +2,7 @@ import type { RunnerPool } from "../execution/contract.ts";
 import { runner_errors } from "../execution/contract.ts";
 import { GantryError, type Reason } from "../kernel/errors.ts";
 import type { LimitTable } from "../kernel/limits.ts";
-import type { PolicyView } from "../policy/contract.ts";
+import { type Isolation, isWeaker, type PolicyView } from "../policy/contract.ts";
 import { isolation_errors, run_errors } from "./contract.ts";
 import { denialKind } from "./view.ts";
 
@@ -14,7 +14,7 @@ import { denialKind } from "./view.ts";
 export function denialOf(
   view: PolicyView,
   asked: Partial<LimitTable>,
-  run: { id: string; code_hash: string },
+  run: { id: string; code_hash: string; isolation: Isolation },
   pool: RunnerPool,
 ): GantryError | undefined {
   const resource = `code:${run.code_hash}`;
@@ -27,11 +27,18 @@ export function denialOf(
   }
   if (view.contract.jail === "required" && pool.stats().jail === "none") {
     const detail = `The contract ${view.ref.name} asks for a jail, and this host runs guest code without one.`;
-    const reasons: Reason[] = [{ code: isolation_errors.FLOOR.code, detail }];
-    return new GantryError(isolation_errors.FLOOR, { detail, reasons, ...common });
+    return new GantryError(isolation_errors.FLOOR, { detail, reasons: floor(detail), ...common });
+  }
+  const { isolation_floor } = view.contract;
+  if (isWeaker(run.isolation, isolation_floor)) {
+    const detail = `The isolation asked for is ${run.isolation}; the floor of the contract ${view.ref.name} is ${isolation_floor}.`;
+    const step = { kind: "change" as const, text: `Ask for the isolation ${isolation_floor}, or for none.` };
+    return new GantryError(isolation_errors.FLOOR, { detail, reasons: floor(detail), next_steps: [step], ...common });
   }
   return undefined;
 }
+
+const floor = (detail: string): Reason[] => [{ code: isolation_errors.FLOOR.code, detail }];
 
 /** @throws RUNNER_NO_JAIL RUN_CAPACITY  when no runner can be had at all. */
 export function demandRunners(pool: RunnerPool, boot_failures_max: number): void {

@@ -61,11 +61,21 @@ export class Keys {
     return accepted;
   }
 
-  async #foundOr(who: Principal, key: string, request_hash: string, accept: () => Promise<Accepted>) {
+  /** The run that the actor's key names. @throws IDEMPOTENCY_MISMATCH */
+  async find(who: Principal, key: string, request_hash: string): Promise<string | undefined> {
     const found = await findKey(this.#storage, who.tenant, who.actor, key, this.#clock.now());
-    if (found === undefined) return accept();
-    if (found.request_hash !== request_hash) throw mismatch();
-    return { id: found.run };
+    if (found !== undefined && found.request_hash !== request_hash) throw mismatch();
+    return found?.run;
+  }
+
+  async #foundOr(
+    who: Principal,
+    key: string,
+    request_hash: string,
+    accept: () => Promise<Accepted>,
+  ): Promise<Accepted> {
+    const id = await this.find(who, key, request_hash);
+    return id === undefined ? accept() : { id };
   }
 
   async #sweep(fire: Fire): Promise<void> {

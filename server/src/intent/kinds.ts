@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { KindSchemas } from "../evidence/contract.ts";
 import { LIMIT_NAMES, type LimitName } from "../kernel/limits.ts";
+import { ISOLATIONS } from "../policy/contract.ts";
 import { LANES, TERMINATIONS } from "./contract.ts";
 
 const count = z.int().min(0);
@@ -45,7 +46,8 @@ export const kinds = {
     key_hash: sha256.optional(),
     limits,
     lane: z.enum(LANES),
-    isolation: z.literal("process"),
+    isolation: z.enum(ISOLATIONS),
+    session: z.string().optional(),
     deadline_at: count,
     code_facts,
   }),
@@ -57,7 +59,7 @@ export const kinds = {
     /** The code of the error. */
     code: z.string().optional(),
     code_hash: sha256,
-    isolation: z.literal("process").optional(),
+    isolation: z.enum(ISOLATIONS).optional(),
     jail: z.enum(["unshare", "bwrap", "none"]).optional(),
     runner: z.string().optional(),
     /** The actor who cancelled it. */

@@ -30,6 +30,10 @@ export interface Live {
   ticket: Ticket;
   phase: "waiting" | "starting" | "running" | "ending";
   downgraded: boolean;
+  /** As the row says while the run waits. */
+  holder: string;
+  /** Its row may be another's by now: whatever is to be known of it stands there. */
+  lost: boolean;
   /** Milliseconds on the monotonic clock. */
   submitted: number;
   admitted: number;
@@ -44,6 +48,6 @@ export interface Live {
   accepted: Deferred<void>;
   /** The end is durable, so the result may be shown. Rejects `EVIDENCE_UNAVAILABLE`. */
   settled: Deferred<RunRow>;
-  /** The process shuts down while the run waits: whoever waits for it is answered now. */
+  /** The process shuts down while the run waits, or the run is lost: whoever waits for it here is answered otherwise. */
   parked: Deferred<undefined>;
 }

@@ -9,14 +9,24 @@ import type { Fire, Storage } from "../storage/contract.ts";
 import { Admission, type Capacity, type Ticket } from "./admission.ts";
 import { Attempts, type Work } from "./attempts.ts";
 import type { CodeShelf } from "./code_shelf.ts";
-import { DRAIN_CANCEL_MS, LANES, QUEUE_AGE_MS, RETRY_AFTER_MS_MIN, type RunView, run_errors } from "./contract.ts";
+import {
+  DRAIN_CANCEL_MS,
+  LANES,
+  type Lane,
+  QUEUE_AGE_MS,
+  RETRY_AFTER_MS_MIN,
+  type RunView,
+  run_errors,
+} from "./contract.ts";
 import { denialOf } from "./decide.ts";
 import { admittedEntry, endedEntry, queuedEntry } from "./entries.ts";
 import { deferred, type Live } from "./live.ts";
+import { insertLiveLog } from "./node_store.ts";
+import { isConflict, type Node } from "./nodes.ts";
 import { type Creation, QUEUE_TIMER, type Recorder } from "./recorder.ts";
 import { admittedRow, deniedRow, endedWithout, queuedRow } from "./rows.ts";
 import { RunLog } from "./run_log.ts";
-import { findRun, insertLog, type RunRow } from "./store.ts";
+import { findRun, type LogChunk, type RunRow } from "./store.ts";
 import { viewOf } from "./view.ts";
 
 export interface LiveRunsDeps {
@@ -27,7 +37,7 @@ export interface LiveRunsDeps {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  node: { id: string; boot: string };
+  node: Node;
   capacity: Capacity;
   shelf: CodeShelf;
   recorder: Recorder;
@@ -39,6 +49,8 @@ export class LiveRuns {
   readonly #lives = new Map<string, Live>();
   readonly #admission: Admission;
   readonly #attempts: Attempts;
+  /** What the gauge of each lane says. */
+  readonly #told_waiting = new Map<Lane, number>();
   #draining = false;
 
   constructor(deps: LiveRunsDeps) {
@@ -46,6 +58,14 @@ export class LiveRuns {
     this.#attempts = new Attempts(deps);
     this.#admission = new Admission(deps.clock, deps.capacity, (ticket) => void this.#startWaiting(ticket));
     deps.storage.timers.on(QUEUE_TIMER, (fire) => this.#expire(fire));
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  any(id: string): Live | undefined {
+    return this.#lives.get(id);
   }
 
   find(tenant: string, id: string): Live | undefined {
@@ -66,7 +86,13 @@ export class LiveRuns {
    * @throws RUN_CONCURRENCY RUN_CAPACITY; there is no row then.
    */
   place(row: RunRow, on_busy: "reject" | "delay" | "downgrade", work: Work, creation: Creation): Live {
-    const { clock, recorder } = this.#d;
+    const { clock, recorder, node } = this.#d;
+    if (!node.serves()) {
+      throw new GantryError(run_errors.CAPACITY, {
+        detail: "This node could not say in time that it lives. It takes runs again as soon as it can.",
+        retry_after_ms: RETRY_AFTER_MS_MIN,
+      });
+    }
     if (this.#draining) {
       throw new GantryError(run_errors.CAPACITY, {
         detail: "The server is shutting down.",
@@ -88,7 +114,7 @@ export class LiveRuns {
     }
     live.phase = "waiting";
     live.downgraded = placement.downgraded;
-    const queued = queuedRow({ ...row, lane: live.ticket.lane }, clock.now(), row.attempt);
+    const queued = queuedRow({ ...row, lane: live.ticket.lane }, clock.now(), row.attempt, live.holder);
     const wait_until = waitUntil(queued, queued.created_at);
     live.row = queued;
     const entry = queuedEntry(queued, placement.downgraded, wait_until);
@@ -106,9 +132,10 @@ export class LiveRuns {
     return live;
   }
 
-  /** Takes up a run that an earlier start of a process left in the queue. */
+  /** Takes up a run that waits in this node's name, left there by an earlier start or by a node that is gone. */
   restore(row: RunRow, last_log_seq: number): void {
     const live = this.#newLive({ ...row, input: null }, last_log_seq);
+    live.holder = row.holder ?? live.holder;
     live.phase = "waiting";
     live.accepted.resolve();
     this.#lives.set(row.id, live);
@@ -123,6 +150,36 @@ export class LiveRuns {
     else live.abort.abort(new Error("cancelled"));
   }
 
+  /** Another node has changed the run's row: if it does not wait here any more, it is dropped. */
+  async recheck(live: Live): Promise<void> {
+    const row = await findRun(this.#d.storage, live.row.id);
+    if (live.phase !== "waiting" || isHeld(row, live)) return;
+    this.#admission.withdraw(live.ticket);
+    this.#drop(live);
+  }
+
+  /** Drops everything at once: what it becomes is decided by the rows. */
+  abandon(): void {
+    const all = [...this.#lives.values()];
+    this.#lives.clear();
+    for (const live of all) live.lost = true;
+    for (const live of all) {
+      if (live.phase === "waiting") this.#admission.withdraw(live.ticket);
+      else live.abort.abort(new Error("the node gave the run up"));
+      live.parked.resolve(undefined);
+      live.log.settled();
+    }
+    this.#gauge();
+  }
+
+  #drop(live: Live): void {
+    live.lost = true;
+    live.phase = "ending";
+    live.parked.resolve(undefined);
+    live.log.settled();
+    this.#leave(live);
+  }
+
   async drain(limit_ms: number): Promise<void> {
     const { clock } = this.#d;
     this.#draining = true;
@@ -132,7 +189,8 @@ export class LiveRuns {
       if (live.phase === "waiting") live.parked.resolve(undefined);
       else active.push(live);
     }
-    const ends = Promise.allSettled(active.map((live) => live.settled.promise)).then(() => true);
+    const over = active.map((live) => Promise.race([live.settled.promise, live.parked.promise]));
+    const ends = Promise.allSettled(over).then(() => true);
     if (!(await within(clock, limit_ms, ends, () => false))) {
       for (const live of active) live.abort.abort(new Error("shutdown"));
       await within(clock, DRAIN_CANCEL_MS, ends, () => false);
@@ -141,23 +199,30 @@ export class LiveRuns {
   }
 
   #newLive(row: RunRow, last_log_seq: number): Live {
-    const { clock, storage } = this.#d;
+    const { clock, storage, node } = this.#d;
     const { id, tenant, lane } = row;
-    return {
+    const flush = (chunk: LogChunk) => {
+      const by = { id, node: live.row.node ?? "", boot: live.row.boot ?? "" };
+      return storage.write((tx) => insertLiveLog(tx, by, chunk));
+    };
+    const live: Live = {
       row,
       ticket: { run: id, tenant, lane, memory_mb: row.limits.memory_mb },
       phase: "starting",
       downgraded: false,
+      holder: node.holder,
+      lost: false,
       submitted: clock.monotonic(),
       admitted: 0,
       startup_ms: null,
       cancelled_by: null,
       abort: new AbortController(),
-      log: new RunLog(clock, last_log_seq, (chunk) => storage.write((tx) => insertLog(tx, id, chunk))),
+      log: new RunLog(clock, last_log_seq, flush),
       accepted: deferred(),
       settled: deferred(),
       parked: deferred(),
     };
+    return live;
   }
 
   /** @param record  the unit that admits the run. */
@@ -182,12 +247,13 @@ export class LiveRuns {
     try {
       await live.accepted.promise;
       const ready = await this.#load(live);
+      if (ready === undefined || live.lost) return this.#drop(live);
       if (!("work" in ready)) return await this.#endStarting(live, ready);
       const { work, row } = ready;
       live.row = row;
       this.#begin(live, work, (admitted) =>
         this.#d.recorder.change(admitted, {
-          guard: { state: "queued" },
+          guard: { state: "queued", holder: live.holder },
           entry: admittedEntry(admitted, work.code.facts),
         }),
       );
@@ -197,9 +263,11 @@ export class LiveRuns {
     }
   }
 
-  async #load(live: Live): Promise<{ work: Work; row: RunRow } | RunRow> {
+  /** @returns what the run is started with, or the row that it ends with; undefined when it is another's now. */
+  async #load(live: Live): Promise<{ work: Work; row: RunRow } | RunRow | undefined> {
     const { storage, shelf, compiler, policy, pool, clock, log } = this.#d;
-    const row = (await findRun(storage, live.row.id)) ?? live.row;
+    const row = await findRun(storage, live.row.id);
+    if (row === undefined || !isHeld(row, live) || !this.#d.node.serves()) return undefined;
     const now = clock.now();
     if (live.abort.signal.aborted) return { ...endedWithout(row, now, "cancelled"), cancelled_by: live.cancelled_by };
     if (waitUntil(row, row.queued_at ?? row.created_at) <= now) return endedWithout(row, now, "expired");
@@ -224,7 +292,8 @@ export class LiveRuns {
 
   /** Ends a run that has a slot and was not admitted. */
   async #endStarting(live: Live, ended: RunRow): Promise<void> {
-    const kept = await this.#d.recorder.change(ended, { guard: { state: "queued" }, entry: endedEntry(ended) });
+    const guard = { state: "queued", holder: live.holder } as const;
+    const kept = await this.#d.recorder.change(ended, { guard, entry: endedEntry(ended) });
     this.#conclude(live, kept);
   }
 
@@ -239,12 +308,13 @@ export class LiveRuns {
       if (termination === "cancelled") ended.cancelled_by = live.cancelled_by;
       const entry = endedEntry(ended);
       const kept = await recorder.change(ended, {
-        guard: { state: "queued" },
+        guard: { state: "queued", holder: live.holder },
         entry,
         ...(fire === undefined ? {} : { fire }),
       });
       this.#conclude(live, kept);
     } catch (error) {
+      if (isConflict(error) || live.lost) return this.#drop(live);
       live.phase = "waiting";
       this.#admission.restore(live.ticket);
       throw error;
@@ -252,16 +322,18 @@ export class LiveRuns {
   }
 
   async #expire(fire: Fire): Promise<void> {
-    const { storage, recorder, clock } = this.#d;
+    const { storage, recorder, clock, node } = this.#d;
     const live = this.#lives.get(fire.key);
     if (live !== undefined) {
       if (live.phase === "waiting") await this.#endWaiting(live, "expired", fire);
-      if (live.row.state === "ended") return;
+      if (live.row.state === "ended" || live.lost) return;
     } else {
       const row = await findRun(storage, fire.key);
       if (row?.state === "queued") {
         const ended = endedWithout(row, clock.now(), "expired");
-        await recorder.change(ended, { guard: { state: "queued" }, entry: endedEntry(ended), fire });
+        const guard = { state: "queued", holder: row.holder } as const;
+        const notice = row.holder !== node.holder;
+        await recorder.change(ended, { guard, entry: endedEntry(ended), fire, notice });
         return;
       }
     }
@@ -287,8 +359,18 @@ export class LiveRuns {
   #gauge(): void {
     const { metrics } = this.#d;
     metrics.set("gantry_runs_active", this.#admission.active);
-    for (const lane of LANES) metrics.set("gantry_runs_queued", this.#admission.waiting(lane), { lane });
+    for (const lane of LANES) {
+      const waiting = this.#admission.waiting(lane);
+      if (waiting === this.#told_waiting.get(lane)) continue; // as it is for every run that need not wait
+      this.#told_waiting.set(lane, waiting);
+      metrics.set("gantry_runs_queued", waiting, { lane });
+    }
   }
+}
+
+/** Does the run wait in this node's memory, as the node believes? */
+function isHeld(row: RunRow | undefined, live: Live): boolean {
+  return row?.state === "queued" && row.holder === live.holder;
 }
 
 async function inputOf(row: RunRow, blobs: Storage["blobs"]): Promise<string> {

@@ -1,8 +1,9 @@
 import type { SourceCode } from "../execution/contract.ts";
+import { assert } from "../kernel/assert.ts";
 import { GantryError, type Problem } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import { LIMIT_NAMES, type LimitTable, RUN_LIMITS } from "../kernel/limits.ts";
-import type { Contract } from "../policy/contract.ts";
+import { type Contract, type Isolation, isWeaker } from "../policy/contract.ts";
 import {
   input_errors,
   isLimit,
@@ -19,6 +20,10 @@ export interface Intent {
   /** JSON text. */
   input: string;
   contract: string;
+  /** What was asked; undefined leaves it to the contract. */
+  isolation: Isolation | undefined;
+  /** The session's name; null unless the isolation is `session`. */
+  session: string | null;
   /** What was asked, by name. */
   limits: Partial<LimitTable>;
   lane: Lane;
@@ -37,10 +42,15 @@ const CONTRACT_DEFAULT = "scratch";
 /** @throws LIMIT_RANGE INPUT_DEPTH */
 export function normalise(ask: RunRequest): Intent {
   const wait_ms = ask.wait_ms ?? WAIT_MS_DEFAULT;
+  const { session = null } = ask;
+  const isolation = ask.isolation ?? (session === null ? undefined : "session");
+  assert((isolation === "session") === (session !== null), "a session is named by the runs that have its isolation");
   return {
     source: sourceOf(ask.code),
     input: textOf(ask.input === undefined ? null : ask.input),
     contract: ask.contract ?? CONTRACT_DEFAULT,
+    isolation,
+    session,
     limits: askedLimits(ask.limits ?? {}),
     lane: ask.lane ?? "interactive",
     vars: ask.vars ?? {},
@@ -60,6 +70,17 @@ export function limitsUnder(contract: Contract, asked: Partial<LimitTable>): Lim
     asked[name] ?? Math.min(RUN_LIMITS[name].default, contract.limits[name]),
   ]);
   return Object.fromEntries(given) as LimitTable;
+}
+
+/**
+ * What a run gets under a contract: what it asks, else the stronger of default and floor. Policy judges what was asked.
+ * A default of `session` gives `process` to a run that names no session: there is nobody to share it with.
+ */
+export function isolationUnder(contract: Contract, asked: Isolation | undefined): Isolation {
+  if (asked !== undefined) return asked;
+  const { isolation, isolation_floor } = contract;
+  const given = isWeaker(isolation, isolation_floor) ? isolation_floor : isolation;
+  return given === "session" ? "process" : given;
 }
 
 /** @throws INPUT_TOO_LARGE */

@@ -7,6 +7,7 @@ import { INLINE_BYTES_MAX, RUN_LIMITS } from "../kernel/limits.ts";
 import type { Fire, Storage } from "../storage/contract.ts";
 import type { CodeShelf } from "./code_shelf.ts";
 import { RUN_KEY_TTL_MS } from "./contract.ts";
+import { insertNotice } from "./node_store.ts";
 import { type Guard, insertKey, insertLog, insertRun, type LogChunk, type RunRow, updateRun } from "./store.ts";
 
 /** Owner of the timers that end runs which wait too long; the key is the run's id. */
@@ -36,6 +37,8 @@ export interface Change {
   wait_until?: number;
   /** The timer that caused it, ended in the same unit. */
   fire?: Fire;
+  /** Tells the node in whose memory the run waits that its row has changed. */
+  notice?: boolean;
 }
 
 /**
@@ -60,10 +63,10 @@ export class Recorder {
     return recorded(async () => {
       const code = await this.#shelf.prepare(row.tenant, row.code_hash, creation.source);
       const input = await this.#place(creation.input, RUN_LIMITS.input_bytes_max.max);
-      const whole: RunRow = { ...row, input: input.text, input_blob: input.blob };
       const kept = await this.#storage.write((tx) => {
         const entries = [...row.entries, this.#ledger.append(tx, entry)];
-        insertRun(tx, { ...whole, entries });
+        const whole: RunRow = { ...row, input: input.text, input_blob: input.blob, entries };
+        insertRun(tx, whole);
         if (code !== undefined) this.#shelf.write(tx, code);
         if (creation.key !== undefined) {
           const { tenant, actor, id } = row;
@@ -72,7 +75,7 @@ export class Recorder {
         if (creation.wait_until !== undefined) {
           this.#storage.timers.set(tx, { owner: QUEUE_TIMER, key: row.id, due_at: creation.wait_until });
         }
-        return { ...whole, entries };
+        return whole;
       });
       if (code !== undefined) this.#shelf.written(code);
       return kept;
@@ -81,20 +84,21 @@ export class Recorder {
 
   /** Moves a run on, if it still is what the guard says. */
   change(row: RunRow, change: Change): Promise<RunRow> {
-    const { guard, entry, chunks = [], fire, wait_until } = change;
+    const { guard, entry, chunks = [], fire, wait_until, notice = false } = change;
     assert(row.state !== "ended" || row.termination !== null, "an ended run has a termination");
     return recorded(async () => {
       const result = await this.#place(change.result ?? null, RUN_LIMITS.output_bytes_max.max);
-      const whole: RunRow = { ...row, result: result.text, result_blob: result.blob };
       const { timers } = this.#storage;
       return this.#storage.write((tx) => {
         for (const chunk of chunks) insertLog(tx, row.id, chunk);
         const entries = [...row.entries, this.#ledger.append(tx, entry)];
-        updateRun(tx, { ...whole, entries }, guard);
+        const whole: RunRow = { ...row, result: result.text, result_blob: result.blob, entries };
+        updateRun(tx, whole, guard);
+        if (notice) insertNotice(tx, { run: row.id, actor: null, at: this.#clock.now() });
         if (fire !== undefined) timers.done(tx, fire);
         else if (guard.state === "queued") timers.cancel(tx, QUEUE_TIMER, row.id);
         if (wait_until !== undefined) timers.set(tx, { owner: QUEUE_TIMER, key: row.id, due_at: wait_until });
-        return { ...whole, entries };
+        return whole;
       });
     });
   }

@@ -4,12 +4,14 @@ import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
 import type { Policy } from "../policy/contract.ts";
 import { ROWS_MAX, type Storage } from "../storage/contract.ts";
-import { ATTEMPTS_MAX, HEARTBEAT_MS, NODE_SILENT_MS } from "./contract.ts";
+import { ATTEMPTS_MAX } from "./contract.ts";
 import { endedEntry, queuedEntry } from "./entries.ts";
 import { type LiveRuns, waitUntil } from "./live_runs.ts";
+import { anyWaitsForNobody, deleteSilent, lostRuns, type NodeRow, readNodes, takeWaiting } from "./node_store.ts";
+import { isConflict, type Node } from "./nodes.ts";
 import type { Recorder } from "./recorder.ts";
 import { endedWithout, queuedRow } from "./rows.ts";
-import { isSilent, lastLogSeq, liveRuns, type RunRow, upsertNode } from "./store.ts";
+import { findRun, lastLogSeq, type RunRow, waitingRuns } from "./store.ts";
 
 export interface RecoveryDeps {
   storage: Storage;
@@ -19,77 +21,146 @@ export interface RecoveryDeps {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  node: { id: string; boot: string };
+  node: Node;
+}
+
+export interface Recovered {
+  lost: number;
+  requeued: number;
+  queued: number;
+}
+
+/** Where a node was heard last, by our own clock. */
+interface Heard {
+  boot: string;
+  heartbeat_at: number;
+  /** Monotonic, when we had read that mark for the first time. */
+  since: number;
 }
 
 /**
- * Makes the rows true again after a crash: a run that was starting on an earlier boot of this node, or on a node that
- * has been silent for `NODE_SILENT_MS`, ends `node_lost` or waits again; what waited waits on. Runners themselves died
- * with their process.
+ * Makes the rows true again after a crash, of an earlier start of this node or of another node: a run that was going on
+ * ends `node_lost` or waits again, and what waited waits on, here. Runners themselves died with their process.
+ * A node is gone when it has left, when a later boot has taken its place, or when its mark has not changed for the
+ * allowed silence while we watched: only our own monotonic clock is asked, so clocks that differ or jump do no harm.
+ * Every change is guarded by the row: when two nodes look at the same time, one of them finds nothing left to do.
  */
-export async function recover(d: RecoveryDeps): Promise<{ lost: number; requeued: number; queued: number }> {
-  const counts = { lost: 0, requeued: 0, queued: 0 };
-  const waiting: RunRow[] = [];
-  for (let after = ""; ; ) {
-    const rows = await liveRuns(d.storage, after, ROWS_MAX);
-    for (const row of rows) {
-      if (row.state === "queued") waiting.push(row);
-      else if (await isLost(d, row)) {
-        const again = await settleLost(d, row);
-        if (again === undefined) counts.lost += 1;
-        else {
-          counts.requeued += 1;
-          waiting.push(again);
-        }
+export class Recovery {
+  readonly #d: RecoveryDeps;
+  readonly #heard = new Map<string, Heard>();
+  #looking = false;
+
+  constructor(deps: RecoveryDeps) {
+    this.#d = deps;
+  }
+
+  /** `look`, unless one is under way; what goes wrong is tried again at the next. */
+  lookLater(): void {
+    if (this.#looking) return;
+    this.#looking = true;
+    this.look()
+      .catch((error: unknown) => this.#d.log.warn({ error }, "the runs of lost nodes could not be looked after"))
+      .finally(() => {
+        this.#looking = false;
+      });
+  }
+
+  /** Takes up what belongs to nobody. */
+  async look(): Promise<Recovered> {
+    const { storage, node, lives, log } = this.#d;
+    const counts: Recovered = { lost: 0, requeued: 0, queued: 0 };
+    if (node.shared !== undefined) await this.#declareSilent();
+    for (let after = ""; node.serves(); ) {
+      const ids = await lostRuns(storage, after, ROWS_MAX);
+      for (const id of ids) await this.#settleLost(id, counts);
+      const last = ids.at(-1);
+      if (last === undefined || ids.length < ROWS_MAX) break;
+      after = last;
+    }
+    const { holder } = node;
+    // A read first: an idle look costs no commit.
+    if (node.serves() && !lives.draining && (await anyWaitsForNobody(storage))) {
+      for (let taken = 1; taken > 0; counts.queued += taken) {
+        taken = await storage.write((tx) => takeWaiting(tx, holder));
       }
     }
-    const last = rows.at(-1);
-    if (last === undefined || rows.length < ROWS_MAX) break;
-    after = last.id;
+    if (counts.queued + counts.requeued > 0) await this.#takeUp(holder);
+    if (counts.lost + counts.requeued + counts.queued > 0) log.info(counts, "runs that no node had were taken up");
+    return counts;
   }
-  // The mark of this boot comes after the reading of the old ones, and before anything starts.
-  await d.storage.write((tx) => upsertNode(tx, d.node, d.clock.now()));
-  for (const row of waiting) d.lives.restore(row, row.attempt > 1 ? await lastLogSeq(d.storage, row.id) : 0);
-  counts.queued = waiting.length - counts.requeued;
-  if (waiting.length + counts.lost > 0) d.log.info(counts, "runs of an earlier start were taken up");
-  return counts;
-}
 
-/** Says every `HEARTBEAT_MS` that this node lives. @returns a function that stops it. */
-export function startHeartbeat(d: Pick<RecoveryDeps, "storage" | "clock" | "log" | "node">): () => void {
-  return d.clock.every(HEARTBEAT_MS, () => {
-    d.storage
-      .write((tx) => upsertNode(tx, d.node, d.clock.now()))
-      .catch((error: unknown) => d.log.warn({ error }, "the node's heartbeat could not be written"));
-  });
-}
-
-async function isLost(d: RecoveryDeps, row: RunRow): Promise<boolean> {
-  if (row.node === d.node.id) return row.boot !== d.node.boot;
-  return isSilent(d.storage, row.node ?? "", d.clock.now() - NODE_SILENT_MS);
-}
-
-/** @returns the row as it waits again, or undefined when it has ended. */
-async function settleLost(d: RecoveryDeps, row: RunRow): Promise<RunRow | undefined> {
-  const now = d.clock.now();
-  const guard = { state: "starting", node: row.node ?? "", boot: row.boot ?? "" } as const;
-  if (row.retry === "if_lost" && row.attempt < ATTEMPTS_MAX && (await isIdempotent(d, row))) {
-    const again = queuedRow(row, now, row.attempt + 1);
-    const wait_until = waitUntil(again, now);
-    return d.recorder.change(again, { guard, entry: queuedEntry(again, false, wait_until), wait_until });
+  async #declareSilent(): Promise<void> {
+    const { storage, clock, node } = this.#d;
+    const asked_at = clock.monotonic();
+    const others = (await readNodes(storage)).filter(({ id }) => id !== node.id);
+    const read_at = clock.monotonic();
+    for (const id of this.#heard.keys()) if (!others.some((other) => other.id === id)) this.#heard.delete(id);
+    for (const other of others) {
+      const heard = this.#heard.get(other.id);
+      if (heard === undefined || heard.boot !== other.boot || heard.heartbeat_at !== other.heartbeat_at) {
+        const { boot, heartbeat_at } = other;
+        this.#heard.set(other.id, { boot, heartbeat_at, since: read_at });
+      } else if (asked_at - heard.since >= other.silent_ms && node.serves()) await this.#declare(other);
+    }
   }
-  const ended = endedWithout(row, now, "node_lost", "The server stopped while the run was going on.");
-  await d.recorder.change(ended, { guard, entry: endedEntry(ended) });
-  d.metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: "node_lost" });
-  return undefined;
-}
 
-/** Does the state that the run was accepted under still say that it may be repeated? */
-async function isIdempotent(d: RecoveryDeps, row: RunRow): Promise<boolean> {
-  try {
-    return (await d.policy.open(row.tenant, row.contract, row.snapshot)).contract.idempotent;
-  } catch (error) {
-    if (isGantryError(error)) return false;
-    throw error;
+  async #declare(other: NodeRow): Promise<void> {
+    const { storage, log } = this.#d;
+    try {
+      await storage.write((tx) => deleteSilent(tx, other));
+      log.warn({ node: other.id, boot: other.boot }, "a node has been silent for too long: it is lost");
+    } catch (error) {
+      if (!isConflict(error)) throw error; // else it was heard, or another node was faster
+    }
+  }
+
+  async #settleLost(id: string, counts: Recovered): Promise<void> {
+    const { storage, clock, recorder, metrics, node } = this.#d;
+    const row = await findRun(storage, id);
+    if (row?.state !== "starting") return;
+    const now = clock.now();
+    const guard = { state: "starting", node: row.node ?? "", boot: row.boot ?? "" } as const;
+    const again = row.retry === "if_lost" && row.attempt < ATTEMPTS_MAX && (await this.#isIdempotent(row));
+    try {
+      if (again) {
+        const queued = queuedRow(row, now, row.attempt + 1, node.holder);
+        const wait_until = waitUntil(queued, now);
+        await recorder.change(queued, { guard, entry: queuedEntry(queued, false, wait_until), wait_until });
+        counts.requeued += 1;
+        return;
+      }
+      const ended = endedWithout(row, now, "node_lost", "The server stopped while the run was going on.");
+      await recorder.change(ended, { guard, entry: endedEntry(ended) });
+      metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: "node_lost" });
+      counts.lost += 1;
+    } catch (error) {
+      if (!isConflict(error)) throw error; // else another node has settled it, or the lost one came to its end
+    }
+  }
+
+  /** Brings what waits in this node's name, and not yet in its memory, there. */
+  async #takeUp(holder: string): Promise<void> {
+    const { storage, lives, node } = this.#d;
+    for (let after = ""; ; ) {
+      const rows = await waitingRuns(storage, holder, after, ROWS_MAX);
+      for (const row of rows) {
+        const last_log_seq = row.attempt > 1 ? await lastLogSeq(storage, row.id) : 0;
+        // What is known of it under another name of this node is of an earlier boot.
+        if (node.holder === holder && lives.any(row.id)?.holder !== holder) lives.restore(row, last_log_seq);
+      }
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < ROWS_MAX) return;
+      after = last.id;
+    }
+  }
+
+  /** Does the state that the run was accepted under still say that it may be repeated? */
+  async #isIdempotent(row: RunRow): Promise<boolean> {
+    try {
+      return (await this.#d.policy.open(row.tenant, row.contract, row.snapshot)).contract.idempotent;
+    } catch (error) {
+      if (isGantryError(error)) return false;
+      throw error;
+    }
   }
 }

@@ -13,6 +13,7 @@ import {
   type RunView,
   runRequest,
   runView,
+  sessionName,
   TERMINATIONS,
   WAIT_MS_MAX,
 } from "./contract.ts";
@@ -67,6 +68,7 @@ const listRoute = {
       limit: whole(1, RUNS_PAGE_MAX).optional(),
       state: z.enum(RUN_STATES).optional(),
       termination: z.enum(TERMINATIONS).optional(),
+      session: sessionName.optional(),
     }),
   },
   responses: {
@@ -126,19 +128,19 @@ export function runRoutes({ runs, identity }: { runs: Runs; identity: Pick<Ident
   app.openapi(guarded(submitRoute, "run:submit"), async (c) => {
     const key = c.req.valid("header")["idempotency-key"];
     const ask = c.req.valid("json") as RunRequest; // JSON has no undefined members
-    const view = await runs.submit(c.var.who, ask, key === undefined ? {} : { key });
+    const view = await runs.submit(c.get("who"), ask, key === undefined ? {} : { key });
     if (view.state === "ended") return c.json(view, 200);
     return c.json(view, 202, { location: `/v1/runs/${view.id}` });
   });
   app.openapi(guarded(listRoute, "run:read"), async (c) => {
-    return c.json(await runs.list(c.var.who, c.req.valid("query") as RunQuery), 200);
+    return c.json(await runs.list(c.get("who"), c.req.valid("query") as RunQuery), 200);
   });
   app.openapi(guarded(getRoute, "run:read"), async (c) => {
     const { wait_ms } = c.req.valid("query");
-    return c.json<RunView, 200>(await runs.get(c.var.who, c.req.valid("param").id, wait_ms ?? 0), 200);
+    return c.json<RunView, 200>(await runs.get(c.get("who"), c.req.valid("param").id, wait_ms ?? 0), 200);
   });
   app.openapi(guarded(cancelRoute, "run:cancel"), async (c) => {
-    const view = await runs.cancel(c.var.who, c.req.valid("param").id);
+    const view = await runs.cancel(c.get("who"), c.req.valid("param").id);
     return c.json(view, view.state === "ended" ? 200 : 202);
   });
   app.openapi(guarded(logsRoute, "run:read"), async (c) => {
@@ -146,7 +148,7 @@ export function runRoutes({ runs, identity }: { runs: Runs; identity: Pick<Ident
     const from = c.req.valid("header")["last-event-id"] ?? after;
     const { signal } = c.req.raw;
     const following = follow === "1" || follow === "true";
-    const lines = await runs.logs(c.var.who, c.req.valid("param").id, from, following, signal);
+    const lines = await runs.logs(c.get("who"), c.req.valid("param").id, from, following, signal);
     const events = c.req.header("accept")?.includes("text/event-stream") ?? false;
     return c.body(streamOf(lines, events ? eventOf : ndjsonOf, events ? END_EVENT : ""), 200, {
       "content-type": events ? "text/event-stream" : "application/x-ndjson",
@@ -159,7 +161,7 @@ export function runRoutes({ runs, identity }: { runs: Runs; identity: Pick<Ident
 
 function demanding(identity: Pick<Identity, "demand">, scope: Scope): MiddlewareHandler<RouteEnv> {
   return async (c, next) => {
-    identity.demand(c.var.who, scope);
+    identity.demand(c.get("who"), scope);
     await next();
   };
 }

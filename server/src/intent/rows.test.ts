@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import type { Outcome } from "../execution/contract.ts";
 import type { RunId } from "../kernel/ids.ts";
+import { type Contract, ISOLATIONS, type Isolation, isWeaker } from "../policy/contract.ts";
 import type { Storage } from "../storage/contract.ts";
 import { CodeShelf } from "./code_shelf.ts";
 import {
@@ -10,10 +11,12 @@ import {
   ERROR_DETAIL_MAX,
   ERROR_STACK_MAX,
   QUEUE_AGE_MS,
+  runRequest,
+  SESSION_MAX,
   WAIT_MS_DEFAULT,
 } from "./contract.ts";
 import { waitUntil } from "./live_runs.ts";
-import { normalise, requestHash } from "./normalise.ts";
+import { isolationUnder, normalise, requestHash } from "./normalise.ts";
 import { endedBy } from "./rows.ts";
 import type { RunRow } from "./store.ts";
 
@@ -44,6 +47,57 @@ describe("a request", () => {
   it("nested beyond what can be written is refused", () => {
     const input = JSON.parse("[".repeat(200_000) + "]".repeat(200_000));
     expect(() => normalise({ code, input })).toThrowError(expect.objectContaining({ code: "INPUT_DEPTH" }));
+  });
+});
+
+describe("the isolation of a request", () => {
+  const code = { source: "x" };
+  const under = (isolation: Isolation, isolation_floor: Isolation) => ({ isolation, isolation_floor }) as Contract;
+
+  it("is what it asks, a session alone being one; else it is left to the contract", () => {
+    expect(normalise({ code })).toMatchObject({ isolation: undefined, session: null });
+    expect(normalise({ code, isolation: "pooled" })).toMatchObject({ isolation: "pooled", session: null });
+    expect(normalise({ code, session: "s" })).toMatchObject({ isolation: "session", session: "s" });
+    expect(normalise({ code, session: "s", isolation: "session" })).toMatchObject({ session: "s" });
+    for (const odd of [{ isolation: "session" }, { isolation: "process", session: "s" }] as const) {
+      expect(() => normalise({ code, ...odd })).toThrow(/a session is named/);
+    }
+  });
+
+  it("that asks for nothing is the stronger of default and floor, and never a session without a name", () => {
+    for (const isolation of ISOLATIONS) {
+      for (const floor of ISOLATIONS) {
+        const given = isolationUnder(under(isolation, floor), undefined);
+        expect(isWeaker(given, isolation)).toBe(false);
+        expect(isWeaker(given, floor)).toBe(false);
+        expect(given).not.toBe("session");
+        for (const asked of ISOLATIONS) expect(isolationUnder(under(isolation, floor), asked)).toBe(asked);
+      }
+    }
+    expect(isolationUnder(under("pooled", "pooled"), undefined)).toBe("pooled");
+  });
+
+  it("is refused by the schema where the session does not go with it, at /session", () => {
+    const faults = (more: object) => runRequest.safeParse({ code, ...more }).error?.issues ?? [];
+    expect(faults({ session: "s" })).toEqual([]);
+    expect(faults({ isolation: "session", session: "s" })).toEqual([]);
+    for (const isolation of ["pooled", "process"]) {
+      expect(faults({ isolation })).toEqual([]);
+      expect(faults({ isolation, session: "s" })).toMatchObject([
+        { path: ["session"], message: expect.stringContaining(`instead of "${isolation}"`) },
+      ]);
+    }
+    expect(faults({ isolation: "session" })).toMatchObject([
+      { path: ["session"], message: 'is missing: a run with the isolation "session" names its session' },
+    ]);
+  });
+
+  it("names its session in at most 64 characters", () => {
+    const fits = (session: string) => runRequest.safeParse({ code, session }).success;
+    for (const name of ["a", "0", "A.b_c-9", "x".repeat(SESSION_MAX)]) expect(fits(name)).toBe(true);
+    for (const name of ["", "x".repeat(SESSION_MAX + 1), ".a", "-a", "_a", "a b", "a/b", "é", "a\n", "a\0"]) {
+      expect(fits(name)).toBe(false);
+    }
   });
 });
 

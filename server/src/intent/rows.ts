@@ -6,7 +6,7 @@ import type { RunId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
 import type { PolicyView } from "../policy/contract.ts";
 import { ERROR_DETAIL_MAX, ERROR_STACK_MAX, type RunError, run_errors, type Termination } from "./contract.ts";
-import type { Intent } from "./normalise.ts";
+import { type Intent, isolationUnder } from "./normalise.ts";
 import type { RunRow } from "./store.ts";
 
 /** What a row has before anything has happened to its run. */
@@ -14,6 +14,7 @@ const NOTHING_YET = {
   termination: null,
   node: null,
   boot: null,
+  holder: null,
   runner: null,
   jail: null,
   cold: null,
@@ -47,7 +48,6 @@ export function newRow(
   o: { limits: LimitTable; code_hash: string; key_hash: string | null; now: number },
 ): RunRow {
   return {
-    ...NOTHING_YET,
     id,
     tenant: who.tenant,
     actor: who.actor,
@@ -62,7 +62,8 @@ export function newRow(
     input_hash: sha256Hex(intent.input),
     vars: intent.vars,
     lane: intent.lane,
-    isolation: "process",
+    isolation: isolationUnder(view.contract, intent.isolation),
+    session: intent.session,
     limits: o.limits,
     retry: intent.retry,
     why: intent.why,
@@ -72,18 +73,20 @@ export function newRow(
     created_at: o.now,
     expires_at: intent.expires_at,
     entries: [],
+    ...NOTHING_YET, // last: a member behind a spread that does not have it costs 2 to 5 µs (V8 of Node 20.20)
   };
 }
 
-/** The row of a run that waits for a slot; also of one whose attempt was lost and that waits again. */
-export function queuedRow(row: RunRow, now: number, attempt: number): RunRow {
-  return { ...row, ...NOTHING_YET, state: "queued", attempt, queued_at: now };
+/** The row of a run that waits for a slot in a node's memory; also of one whose attempt was lost and that waits again. */
+export function queuedRow(row: RunRow, now: number, attempt: number, holder: string): RunRow {
+  return { ...row, ...NOTHING_YET, state: "queued", attempt, queued_at: now, holder };
 }
 
 /** The row of a run that has a slot on a node. */
 export function admittedRow(row: RunRow, now: number, node: { id: string; boot: string }): RunRow {
   const deadline_at = now + row.limits.wall_ms;
-  return { ...row, state: "starting", node: node.id, boot: node.boot, admitted_at: now, deadline_at };
+  const by = { node: node.id, boot: node.boot, holder: null };
+  return { ...row, ...by, state: "starting", admitted_at: now, deadline_at };
 }
 
 /** How an end without an outcome of its own is explained. */
@@ -108,15 +111,15 @@ export function endedWithout(
   now: number,
   termination: Exclude<Termination, "completed" | "denied">,
   detail?: string,
+  kind = KINDS[termination],
 ): RunRow {
-  const kind = KINDS[termination];
   const error: RunError = { code: kind.code, title: kind.title, detail: detail ?? kind.title };
-  return { ...row, state: "ended", termination, ended_at: now, error };
+  return { ...row, state: "ended", holder: null, termination, ended_at: now, error };
 }
 
 /** The row of a run that policy refused. `error` is what the caller is told. */
 export function deniedRow(row: RunRow, now: number, error: GantryError): RunRow {
-  return { ...row, state: "ended", termination: "denied", ended_at: now, error: problemOf(error) };
+  return { ...row, state: "ended", holder: null, termination: "denied", ended_at: now, error: problemOf(error) };
 }
 
 /** The row of a run whose process told how it ended. The result itself is put in by the caller. */

@@ -2,6 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import type { LogLine as GuestLine } from "../execution/contract.ts";
 import { assert } from "../kernel/assert.ts";
 import type { Clock } from "../kernel/clock.ts";
+import { sha256Hex } from "../kernel/hash.ts";
 import { LOG_FLUSH_BYTES, LOG_FLUSH_MS, type LogLine } from "./contract.ts";
 import type { LogChunk } from "./store.ts";
 
@@ -11,23 +12,29 @@ export function ndjsonOf(line: LogLine): string {
   return `${JSON.stringify({ seq, at, level, text })}\n`;
 }
 
+/** Of a log without lines. */
+const EMPTY_HASH = sha256Hex("");
+
 /**
  * The log of a live run: lines are numbered here, shown to followers at once, written in chunks, and hashed.
  * A line leaves memory only when it is durable, so that what is stored and what is here have no gap between them.
+ * Most runs write no line and have no follower: those cost no write, no hash and no promise.
  */
 export class RunLog {
   readonly #clock: Clock;
   readonly #write: (chunk: LogChunk) => Promise<void>;
-  readonly #hash: Hash = createHash("sha256");
+  #hash: Hash | undefined;
   #lines: LogLine[] = [];
   #texts: string[] = [];
   #bytes = 0;
   #seq: number;
   #flushing: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
+  /** When the first line came. */
+  #first_at: number | undefined;
   #open = false;
   #closed = false;
-  #changed = withResolver();
+  #changed: { promise: Promise<void>; resolve: () => void } | undefined;
   #followers = 0;
 
   /**
@@ -46,22 +53,26 @@ export class RunLog {
     this.#seq += 1;
     const line: LogLine = { seq: this.#seq, at: Math.round(guest.at), level: guest.level, text: guest.text };
     const text = ndjsonOf(line);
+    this.#hash ??= createHash("sha256");
     this.#hash.update(text);
     this.#lines.push(line);
     this.#texts.push(text);
     this.#bytes += Buffer.byteLength(text);
+    this.#first_at ??= this.#clock.monotonic();
     if (!this.#open) return;
     this.#announce();
-    if (this.#bytes >= LOG_FLUSH_BYTES) this.#flush();
-    else this.#cancelTimer ??= this.#clock.after(LOG_FLUSH_MS, () => this.#flush());
+    this.#flushSoon(LOG_FLUSH_MS);
   }
 
-  /** The admission is durable: from now on lines may be seen and stored. */
+  /**
+   * The admission is durable: from now on lines may be seen and stored. Young ones not at once: a quick run has written
+   * its lines by now and ends in a moment, and would wait for a commit of their own for what its last unit carries.
+   */
   open(): void {
     this.#open = true;
-    if (this.#lines.length === 0) return;
+    if (this.#first_at === undefined) return;
     this.#announce();
-    this.#flush();
+    this.#flushSoon(this.#first_at + LOG_FLUSH_MS - this.#clock.monotonic());
   }
 
   /** Lines that are not durable yet, after `seq`. If the first does not follow `seq` directly, read the store again. */
@@ -71,6 +82,7 @@ export class RunLog {
 
   /** Resolves at the next change: a line, or the end. Ask before reading, so that no change is missed. */
   changed(): Promise<void> {
+    this.#changed ??= withResolver();
     return this.#changed.promise;
   }
 
@@ -101,7 +113,7 @@ export class RunLog {
       chunks.push(this.#chunk(from, to));
       from = to;
     }
-    return { chunks, hash: this.#hash.digest("hex") };
+    return { chunks, hash: this.#hash?.digest("hex") ?? EMPTY_HASH };
   }
 
   /** The last chunks are durable, or the run is given up: followers see the end. */
@@ -109,6 +121,11 @@ export class RunLog {
     this.#lines = [];
     this.#texts = [];
     this.#announce();
+  }
+
+  #flushSoon(wait_ms: number): void {
+    if (wait_ms <= 0 || this.#bytes >= LOG_FLUSH_BYTES) this.#flush();
+    else this.#cancelTimer ??= this.#clock.after(wait_ms, () => this.#flush());
   }
 
   #flush(): void {
@@ -131,7 +148,7 @@ export class RunLog {
     this.#flushing = undefined;
     this.#bytes = this.#texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
     if (this.#closed || this.#lines.length === 0) return;
-    if (written && this.#bytes >= LOG_FLUSH_BYTES) this.#flush();
+    if (written) this.#flushSoon(LOG_FLUSH_MS);
     else this.#cancelTimer ??= this.#clock.after(LOG_FLUSH_MS, () => this.#flush());
   }
 
@@ -143,9 +160,8 @@ export class RunLog {
   }
 
   #announce(): void {
-    const before = this.#changed;
-    this.#changed = withResolver();
-    before.resolve();
+    this.#changed?.resolve();
+    this.#changed = undefined;
   }
 }
 

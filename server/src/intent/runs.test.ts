@@ -6,6 +6,7 @@ import type { Principal } from "../identity/contract.ts";
 import { GantryError } from "../kernel/errors.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import { INLINE_BYTES_MAX } from "../kernel/limits.ts";
+import { BUILTIN_VERSION } from "../policy/builtin.ts";
 import { CANCEL_WAIT_MS, RUN_KEY_TTL_MS, type RunRequest, type RunView } from "./contract.ts";
 
 let house: RunsGround;
@@ -53,7 +54,7 @@ describe("a run", () => {
       termination: "completed",
       retry_class: "guest",
       result: { got: { n: 1.5 } },
-      contract: { name: "scratch", version: 1 },
+      contract: { name: "scratch", version: BUILTIN_VERSION },
       jail: "unshare",
       cold: false,
       usage: { cpu_ms: 1, rss_peak_mb: 3, output_bytes: 4 },

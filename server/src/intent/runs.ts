@@ -13,6 +13,7 @@ import type { Capacity } from "./admission.ts";
 import { CodeShelf } from "./code_shelf.ts";
 import {
   CANCEL_WAIT_MS,
+  type LogLine,
   type Page,
   RUNS_PAGE_DEFAULT,
   RUNS_PAGE_MAX,
@@ -29,9 +30,13 @@ import { type Accepted, Keys, keyHash } from "./keys.ts";
 import type { Live } from "./live.ts";
 import { LiveRuns } from "./live_runs.ts";
 import { followLog } from "./log_reader.ts";
+import { insertNotice } from "./node_store.ts";
+import { isConflict, Node, type Sharing } from "./nodes.ts";
 import { checkInput, type Intent, limitsUnder, normalise, requestHash } from "./normalise.ts";
+import { hearNotices } from "./notices.ts";
 import { type Creation, type KeyBinding, Recorder, unavailable } from "./recorder.ts";
-import { recover, startHeartbeat } from "./recovery.ts";
+import { type Recovered, Recovery } from "./recovery.ts";
+import { RowReader } from "./row_reader.ts";
 import { deniedRow, endedWithout, newRow } from "./rows.ts";
 import { findRun, listRuns, type RunRow } from "./store.ts";
 import { fullView, refusalOf, viewOf } from "./view.ts";
@@ -48,6 +53,8 @@ export interface RunsDeps {
   metrics: Metrics;
   /** This machine, and this start of the process. */
   node: { id: string; boot: string };
+  /** Absent: no other process can use the database. */
+  shared?: Sharing | undefined;
   capacity: Capacity;
 }
 
@@ -57,7 +64,9 @@ export interface RunsLife {
    * Ends or requeues what an earlier start left behind and takes up the queue. Once, before the first request, and
    * before the timers of storage start.
    */
-  recover(): Promise<{ lost: number; requeued: number; queued: number }>;
+  recover(): Promise<Recovered>;
+  /** Why this node takes no runs at the moment, or undefined. */
+  trouble(): string | undefined;
   /** Refuses new runs, waits up to `limit_ms` for the running ones, then cancels them. What waits stays queued. */
   drain(limit_ms: number): Promise<void>;
 }
@@ -72,37 +81,49 @@ class Intake implements Runs, RunsLife {
   readonly #recorder: Recorder;
   readonly #lives: LiveRuns;
   readonly #keys: Keys;
-  #stopHeartbeat: () => void = () => {};
+  readonly #node: Node;
+  readonly #recovery: Recovery;
+  /** Of runs that other nodes have. */
+  readonly #rows: RowReader;
+  #stopHearing: () => void = () => {};
 
   constructor(deps: RunsDeps) {
     this.#d = deps;
     const shelf = new CodeShelf(deps.storage, deps.clock);
     this.#recorder = new Recorder(deps.storage, deps.ledger, deps.clock, shelf);
-    this.#lives = new LiveRuns({ ...deps, shelf, recorder: this.#recorder });
+    this.#node = new Node(deps);
+    this.#lives = new LiveRuns({ ...deps, shelf, recorder: this.#recorder, node: this.#node });
+    this.#recovery = new Recovery({ ...deps, recorder: this.#recorder, lives: this.#lives, node: this.#node });
     this.#keys = new Keys(deps.storage, deps.clock);
+    this.#rows = new RowReader(deps);
   }
 
   async submit(who: Principal, ask: RunRequest, o: { key?: string } = {}): Promise<RunView> {
     const intent = normalise(ask);
     const { key } = o;
-    let accepted: Accepted;
-    if (key === undefined) accepted = await this.#accept(who, intent);
-    else {
-      const request_hash = requestHash(ask);
-      accepted = await this.#keys.once(who, key, request_hash, () => this.#accept(who, intent, { key, request_hash }));
+    if (key === undefined) return this.#submitted(who, await this.#accept(who, intent), intent.wait_ms);
+    const request_hash = requestHash(ask);
+    try {
+      const accept = () => this.#accept(who, intent, { key, request_hash });
+      return await this.#submitted(who, await this.#keys.once(who, key, request_hash, accept), intent.wait_ms);
+    } catch (error) {
+      // Another node may have bound the key at the same moment: its run is the one.
+      if (!isConflict(error)) throw error;
+      const id = await this.#keys.find(who, key, request_hash);
+      if (id === undefined) throw error;
+      return this.#fromRow(who, id, intent.wait_ms, true);
     }
+  }
+
+  #submitted(who: Principal, accepted: Accepted, wait_ms: number): Promise<RunView> {
     const live = accepted.live ?? this.#lives.find(who.tenant, accepted.id);
-    if (live !== undefined) return this.#answer(live, intent.wait_ms, true);
-    const row = await this.#row(who, accepted.id);
-    const refusal = refusalOf(row);
-    if (refusal !== undefined) throw refusal;
-    return fullView(row, this.#d.storage.blobs);
+    return live === undefined ? this.#fromRow(who, accepted.id, wait_ms, true) : this.#answer(who, live, wait_ms, true);
   }
 
   async get(who: Principal, id: string, wait_ms = 0): Promise<RunView> {
     const live = this.#lives.find(who.tenant, id);
-    if (live !== undefined) return this.#answer(live, Math.min(wait_ms, WAIT_MS_MAX), false);
-    return fullView(await this.#row(who, id), this.#d.storage.blobs);
+    const wait = Math.min(wait_ms, WAIT_MS_MAX);
+    return live === undefined ? this.#fromRow(who, id, wait, false) : this.#answer(who, live, wait, false);
   }
 
   async list(who: Principal, query: RunQuery): Promise<Page<RunView>> {
@@ -121,28 +142,63 @@ class Intake implements Runs, RunsLife {
 
   async logs(who: Principal, id: string, after: number, follow: boolean, signal?: AbortSignal) {
     const live = this.#lives.find(who.tenant, id);
-    if (live === undefined) await this.#row(who, id);
-    else await live.accepted.promise;
-    return followLog(this.#d.storage, id, after, live, follow, signal);
+    if (live === undefined) {
+      await this.#row(who, id);
+      return follow
+        ? this.#rows.follow(id, after, signal)
+        : followLog(this.#d.storage, id, after, live, follow, signal);
+    }
+    await live.accepted.promise;
+    const lines = followLog(this.#d.storage, id, after, live, follow, signal);
+    return follow ? this.#followOn(live, lines, after, signal) : lines;
+  }
+
+  /** A run that is lost while it is followed may go on elsewhere. */
+  async *#followOn(live: Live, lines: AsyncIterable<LogLine>, after: number, signal?: AbortSignal) {
+    let at = after;
+    for await (const line of lines) {
+      yield line;
+      at = line.seq;
+    }
+    if (live.lost) yield* this.#rows.follow(live.row.id, at, signal);
   }
 
   async cancel(who: Principal, id: string): Promise<RunView> {
     const live = this.#lives.find(who.tenant, id);
-    if (live === undefined) return fullView(await this.#row(who, id), this.#d.storage.blobs);
-    await live.accepted.promise;
-    await this.#lives.cancel(live, who.actor);
-    return this.#answer(live, CANCEL_WAIT_MS, false);
+    if (live !== undefined) {
+      await live.accepted.promise;
+      await this.#lives.cancel(live, who.actor);
+      return this.#answer(who, live, CANCEL_WAIT_MS, false);
+    }
+    const { storage, clock, shared } = this.#d;
+    const row = await this.#row(who, id);
+    if (row.state === "ended" || shared === undefined) return fullView(row, storage.blobs);
+    await storage.write((tx) => insertNotice(tx, { run: row.id, actor: who.actor, at: clock.now() }));
+    return this.#fromRow(who, id, CANCEL_WAIT_MS, false);
   }
 
-  async recover() {
+  async recover(): Promise<Recovered> {
     await this.#keys.start();
-    this.#stopHeartbeat = startHeartbeat(this.#d);
-    return recover({ ...this.#d, recorder: this.#recorder, lives: this.#lives });
+    await this.#node.start();
+    const recovered = await this.#recovery.look();
+    const shared = this.#d.shared !== undefined;
+    this.#node.beat({
+      out: () => this.#lives.abandon(),
+      alive: () => (shared ? this.#recovery.lookLater() : undefined),
+    });
+    if (shared) this.#stopHearing = hearNotices({ ...this.#d, lives: this.#lives });
+    return recovered;
+  }
+
+  trouble(): string | undefined {
+    return this.#node.serves() ? undefined : "this node could not say in time that it lives";
   }
 
   async drain(limit_ms: number): Promise<void> {
+    this.#rows.close();
     await this.#lives.drain(limit_ms);
-    this.#stopHeartbeat();
+    this.#stopHearing();
+    await this.#node.stop();
   }
 
   /** Walks a request to its first record: decided, and placed. What is thrown here left no row, a denial excepted. */
@@ -159,7 +215,11 @@ class Intake implements Runs, RunsLife {
 
   async #place(who: Principal, intent: Intent, key: KeyBinding | undefined): Promise<Accepted> {
     const { policy, compiler, pool, clock, ids, storage } = this.#d;
-    if (storage.unwritable() !== undefined) throw unavailable(new GantryError(storage_errors.FULL, { detail: "" }));
+    const trouble = storage.unwritable();
+    if (trouble !== undefined) {
+      const kind = trouble === "STORAGE_FULL" ? storage_errors.FULL : storage_errors.UNREACHABLE;
+      throw unavailable(new GantryError(kind, { detail: "" }));
+    }
     const view = await policy.open(who.tenant, intent.contract, intent.snapshot);
     const limits = limitsUnder(view.contract, intent.limits);
     checkInput(intent.input, limits);
@@ -187,12 +247,25 @@ class Intake implements Runs, RunsLife {
     this.#d.metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: row.termination ?? "" });
   }
 
-  async #answer(live: Live, wait_ms: number, submitted: boolean): Promise<RunView> {
+  async #answer(who: Principal, live: Live, wait_ms: number, submitted: boolean): Promise<RunView> {
+    const { clock } = this.#d;
+    const until = clock.monotonic() + wait_ms;
     await live.accepted.promise;
-    if (wait_ms === 0) return this.#lives.view(live);
+    if (wait_ms === 0 && !live.lost) return this.#lives.view(live);
     const end = Promise.race([live.settled.promise, live.parked.promise]);
-    const row = await within(this.#d.clock, wait_ms, end, () => undefined);
+    const row = await within(clock, wait_ms, end, () => undefined);
+    if (row === undefined && live.lost) {
+      return this.#fromRow(who, live.row.id, Math.max(0, until - clock.monotonic()), submitted);
+    }
     if (row === undefined) return this.#lives.view(live);
+    const refusal = submitted ? refusalOf(row) : undefined;
+    if (refusal !== undefined) throw refusal;
+    return fullView(row, this.#d.storage.blobs);
+  }
+
+  /** What the row says of a run that this process does not have. */
+  async #fromRow(who: Principal, id: string, wait_ms: number, submitted: boolean): Promise<RunView> {
+    const row = await this.#rows.awaitEnd(await this.#row(who, id), wait_ms);
     const refusal = submitted ? refusalOf(row) : undefined;
     if (refusal !== undefined) throw refusal;
     return fullView(row, this.#d.storage.blobs);

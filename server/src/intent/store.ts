@@ -3,6 +3,7 @@ import type { BlockedCall, JailName, Outcome } from "../execution/contract.ts";
 import type { ChainLink } from "../identity/contract.ts";
 import type { RunId, TenantId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
+import { ISOLATIONS, type Isolation } from "../policy/contract.ts";
 import type { Migration, Reader, Row, Tx, Value } from "../storage/contract.ts";
 import {
   LANES,
@@ -54,6 +55,25 @@ export const migrations: Migration[] = [
       nodes: "operational",
     },
   },
+  {
+    id: "intent/0002",
+    sql: `
+      ALTER TABLE runs ADD COLUMN session {text};
+      CREATE INDEX runs_by_session ON runs (tenant, session, id) WHERE session IS NOT NULL;
+    `,
+    tables: {},
+  },
+  {
+    id: "intent/0003",
+    sql: `
+      ALTER TABLE runs ADD COLUMN holder {text};
+      ALTER TABLE nodes ADD COLUMN silent_ms {int};
+      CREATE TABLE run_notices (
+        run {text} NOT NULL, actor {text} NOT NULL, at {int} NOT NULL, PRIMARY KEY (run, actor)
+      );
+    `,
+    tables: { run_notices: "operational" },
+  },
 ];
 
 /** One run. `running` exists in memory only: the row goes from `queued` or nothing to `starting` to `ended`. */
@@ -73,7 +93,9 @@ export interface RunRow {
   input_hash: string;
   vars: Record<string, string>;
   lane: Lane;
-  isolation: "process";
+  isolation: Isolation;
+  /** Null unless the isolation is `session`. */
+  session: string | null;
   limits: LimitTable;
   retry: "never" | "if_lost";
   why: string | null;
@@ -83,6 +105,8 @@ export interface RunRow {
   attempt: number;
   node: string | null;
   boot: string | null;
+  /** While it is queued: in whose memory it waits, `<node>/<boot>`. Not audited: it changes without an entry. */
+  holder: string | null;
   runner: string | null;
   jail: JailName | null;
   cold: boolean | null;
@@ -134,7 +158,8 @@ const runRow = z.object({
   input_hash: z.string(),
   vars: json<Record<string, string>>(),
   lane: z.enum(LANES),
-  isolation: z.literal("process"),
+  isolation: z.enum(ISOLATIONS),
+  session: str,
   limits: json<LimitTable>(),
   retry: z.enum(["never", "if_lost"]),
   why: str,
@@ -144,6 +169,7 @@ const runRow = z.object({
   attempt: z.int(),
   node: str,
   boot: str,
+  holder: str,
   runner: str,
   jail: z.enum(["unshare", "bwrap", "none"]).nullable(),
   cold: bool,
@@ -186,12 +212,18 @@ const AUDITED = [
   ...["vars", "lane", "isolation", "limits", "retry", "why", "key_hash", "state", "termination", "attempt", "node"],
   ...["boot", "runner", "jail", "cold", "created_at", "queued_at", "admitted_at", "started_at", "ended_at"],
   ...["deadline_at", "expires_at", "startup_us", "completion_us", "cpu_us", "rss_peak_mb", "result_hash", "http"],
-  ...["error", "output_bytes", "log_bytes", "log_dropped", "blocked", "cancelled_by"],
-] as (keyof RunRow)[];
+  ...["error", "output_bytes", "log_bytes", "log_dropped", "blocked", "cancelled_by", "session"],
+].sort() as (keyof RunRow)[];
 
-/** The audited part of a run's row, as the ledger digests it. */
+/** The audited part of a run's row, as the ledger digests it; in the order of the names, which is that of the digest. */
 export function auditedRow(row: RunRow): Row {
-  return Object.fromEntries(AUDITED.map((name) => [name, columnOf(row[name])]));
+  const audited: Row = {};
+  for (const name of AUDITED) {
+    // A column that is younger than the table: without a value it is not there, so that older digests still hold.
+    if (name === "session" && row.session === null) continue;
+    audited[name] = columnOf(row[name]);
+  }
+  return audited;
 }
 
 const INSERT = `INSERT INTO runs (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})`;
@@ -205,7 +237,7 @@ export function insertRun(tx: Tx, row: RunRow): void {
 }
 
 /** What the row must be for a change of it to hold; any other state rolls the unit back. */
-export type Guard = { state: "queued" } | { state: "starting"; node: string; boot: string };
+export type Guard = { state: "queued"; holder: string | null } | { state: "starting"; node: string; boot: string };
 
 const CHANGING = COLUMNS.slice(COLUMNS.indexOf("state"));
 const UPDATE = `UPDATE runs SET ${CHANGING.map((name) => `${name} = ?`).join(", ")}, lane = ? WHERE id = ?`;
@@ -213,8 +245,11 @@ const UPDATE = `UPDATE runs SET ${CHANGING.map((name) => `${name} = ?`).join(", 
 /** Replaces what may change of a run: everything after the request. Ended rows match no guard. */
 export function updateRun(tx: Tx, row: RunRow, guard: Guard): void {
   const values = [...CHANGING.map((name) => columnOf(row[name])), row.lane, row.id];
-  if (guard.state === "queued") tx.run(`${UPDATE} AND state = 'queued'`, values, 1);
-  else tx.run(`${UPDATE} AND state = 'starting' AND node = ? AND boot = ?`, [...values, guard.node, guard.boot], 1);
+  if (guard.state === "queued") {
+    const held = guard.holder === null ? "holder IS NULL" : "holder = ?";
+    const params = guard.holder === null ? values : [...values, guard.holder];
+    tx.run(`${UPDATE} AND state = 'queued' AND ${held}`, params, 1);
+  } else tx.run(`${UPDATE} AND state = 'starting' AND node = ? AND boot = ?`, [...values, guard.node, guard.boot], 1);
 }
 
 export async function findRun(reader: Reader, id: string): Promise<RunRow | undefined> {
@@ -234,15 +269,17 @@ export async function listRuns(reader: Reader, tenant: string, query: RunQuery, 
   also("id < ?", query.cursor);
   also("state = ?", query.state === "running" ? "starting" : query.state);
   also("termination = ?", query.termination);
+  also("session = ?", query.session);
   const sql = `SELECT ${LIST_COLUMNS.join(", ")} FROM runs WHERE ${where.join(" AND ")} ORDER BY id DESC LIMIT ?`;
   const rows = await reader.all(sql, [...params, limit + 1]);
   return rows.map((row) => runRow.parse(row));
 }
 
-/** The ids of runs that had not ended, oldest first. */
-export async function liveRuns(reader: Reader, after: string, limit: number): Promise<RunRow[]> {
-  const sql = `SELECT ${LIST_COLUMNS.join(", ")} FROM runs WHERE state <> 'ended' AND id > ? ORDER BY id LIMIT ?`;
-  return (await reader.all(sql, [after, limit])).map((row) => runRow.parse(row));
+/** Runs that wait in the memory of this holder, oldest first; `input` and `result` are null. */
+export async function waitingRuns(reader: Reader, holder: string, after: string, limit: number): Promise<RunRow[]> {
+  const sql = `SELECT ${LIST_COLUMNS.join(", ")} FROM runs
+    WHERE state <> 'ended' AND state = 'queued' AND holder = ? AND id > ? ORDER BY id LIMIT ?`;
+  return (await reader.all(sql, [holder, after, limit])).map((row) => runRow.parse(row));
 }
 
 export interface KeyRow {
@@ -332,18 +369,4 @@ export function upsertCode(tx: Tx, code: CodeRow, now: number): void {
 export async function findCode(reader: Reader, tenant: string, hash: string) {
   const row = await reader.get("SELECT sources, sources_blob FROM code WHERE tenant = ? AND hash = ?", [tenant, hash]);
   return row === undefined ? undefined : codeRow.parse(row);
-}
-
-export function upsertNode(tx: Tx, node: { id: string; boot: string }, now: number): void {
-  tx.run(
-    `INSERT INTO nodes (id, boot, heartbeat_at) VALUES (?, ?, ?)
-     ON CONFLICT (id) DO UPDATE SET boot = excluded.boot, heartbeat_at = excluded.heartbeat_at`,
-    [node.id, node.boot, now],
-  );
-}
-
-/** Is the node silent since `before`, or unknown? */
-export async function isSilent(reader: Reader, node: string, before: number): Promise<boolean> {
-  const row = await reader.get("SELECT heartbeat_at FROM nodes WHERE id = ? AND heartbeat_at > ?", [node, before]);
-  return row === undefined;
 }

@@ -1,3 +1,4 @@
+import { runner_errors } from "../execution/contract.ts";
 import { assert } from "../kernel/assert.ts";
 import { type ErrorKind, GantryError } from "../kernel/errors.ts";
 import { contract_errors, policy_errors } from "../policy/contract.ts";
@@ -46,6 +47,7 @@ export function viewOf(row: RunRow, state: RunState = row.state): RunView {
     snapshot: row.snapshot,
     lane: row.lane,
     isolation: row.isolation,
+    ...(row.session === null ? {} : { session: row.session }),
     code_hash: row.code_hash,
     limits: row.limits,
     attempt: row.attempt,
@@ -114,7 +116,9 @@ export function refusalOf(row: RunRow): GantryError | undefined {
   if (termination === "capacity") {
     const detail = error?.detail ?? run_errors.CAPACITY.title;
     const reasons = error === null ? [] : [{ code: error.code, detail: error.detail }];
-    return new GantryError(run_errors.CAPACITY, { detail, run, reasons, retry_after_ms: RETRY_AFTER_MS_MIN });
+    const busy = error?.code === runner_errors.SESSION_BUSY.code;
+    const kind = busy ? runner_errors.SESSION_BUSY : run_errors.CAPACITY;
+    return new GantryError(kind, { detail, run, reasons, retry_after_ms: RETRY_AFTER_MS_MIN });
   }
   return undefined;
 }

@@ -4,9 +4,18 @@ import type { SnapshotId, TenantId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
 
 export type Verdict = "allow" | "deny" | "needs_human";
-/** From weakest to strongest. */
-export const ISOLATIONS = ["process"] as const;
+/**
+ * Whom a run may share its process with, one run at a time, from weakest to strongest. `pooled`: runs of equal
+ * authority (tenant, actor chain, contract version, snapshot). `session`: those of them that name the same session.
+ * `process`: nobody, before or after.
+ */
+export const ISOLATIONS = ["pooled", "session", "process"] as const;
 export type Isolation = (typeof ISOLATIONS)[number];
+
+/** Does `a` let a run share more than `b` does? */
+export function isWeaker(a: Isolation, b: Isolation): boolean {
+  return ISOLATIONS.indexOf(a) < ISOLATIONS.indexOf(b);
+}
 
 /** A capability contract, parsed and complete: every key that it inherits is filled in. */
 export interface Contract {
@@ -15,8 +24,9 @@ export interface Contract {
   /** The built-in contract that it extends, null for a built-in one. */
   extends: string | null;
   class: "read-only";
-  /** What a run gets that asks for nothing. */
+  /** What a run gets that asks for nothing; not weaker than the floor. `session` needs a run that names one. */
   isolation: Isolation;
+  /** The weakest that a run may ask for. */
   isolation_floor: Isolation;
   jail: "required" | "optional";
   /** May a lost run be repeated? */

@@ -188,6 +188,6 @@ describe("a snapshot id", () => {
   });
 
   it("of scratch is pinned: a change of it is a change of what was decided", () => {
-    expect(snapshot).toBe("snp_4b9daec4ef1dccc87a154938b1ba7b93dcd5a82d91c1fe70dfb169e04595114e");
+    expect(snapshot).toBe("snp_b83374f3ac64bd9de2db8b2ff1bae526349ed1133086002966f7e2fc383c6eb4");
   });
 });

@@ -3,7 +3,14 @@ import { describe, expect, it } from "vitest";
 import { isGantryError, type Problem } from "../kernel/errors.ts";
 import { LIMIT_NAMES, RUN_LIMITS } from "../kernel/limits.ts";
 import { builtinContracts, ceilings } from "./builtin.ts";
-import { CONTRACT_BYTES_MAX, CONTRACT_DEPTH_MAX, CONTRACT_PROBLEMS_MAX, type Contract } from "./contract.ts";
+import {
+  CONTRACT_BYTES_MAX,
+  CONTRACT_DEPTH_MAX,
+  CONTRACT_PROBLEMS_MAX,
+  type Contract,
+  ISOLATIONS,
+  isWeaker,
+} from "./contract.ts";
 import { parseContract } from "./document.ts";
 import { editDistance, nearest } from "./nearest.ts";
 
@@ -23,14 +30,16 @@ function problemsOf(text: string): Problem[] {
 }
 
 describe("a contract document", () => {
-  it("inherits every key that it does not set", () => {
-    expect(parse(head)).toEqual({ ...bases.get("scratch"), name: "acme", extends: "scratch" });
+  it("inherits every key that it does not set, the isolation excepted: that is the strongest", () => {
+    expect(parse(head)).toEqual({ ...bases.get("scratch"), name: "acme", extends: "scratch", isolation: "process" });
   });
 
   it("sets every key of the first form", () => {
     const text = `${head}class: read-only\nisolation: process\nisolation_floor: process\njail: required
 idempotent: false\nlimits:\n  cpu_ms: 500\n  wall_ms: 2000\n`;
     expect(parse(text)).toMatchObject({
+      isolation: "process",
+      isolation_floor: "process",
       jail: "required",
       idempotent: false,
       limits: { ...ceilings(), cpu_ms: 500, wall_ms: 2_000 },
@@ -126,7 +135,22 @@ describe("what is wrong is said with its place", () => {
       { line: 4, column: 13, text: "idempotent is true or false." },
     ],
     ["another class", `${head}class: privileged`, { line: 4, column: 8, text: "class is read-only." }],
-    ["another isolation", `${head}isolation: pooled`, { text: "isolation is process." }],
+    ["another isolation", `${head}isolation: shared`, { text: "isolation is pooled or session or process." }],
+    [
+      "a mistyped isolation",
+      `${head}isolation: pool`,
+      { line: 4, column: 12, text: "isolation is pooled or session or process. Did you mean pooled?" },
+    ],
+    [
+      "a default that is weaker than the floor",
+      `${head}isolation_floor: session\nisolation: pooled`,
+      {
+        line: 5,
+        column: 12,
+        at: "acme.yaml#/isolation",
+        text: "isolation is pooled, which is weaker than the contract's own isolation_floor session; say session or process, or lower the floor.",
+      },
+    ],
     ["a mistyped choice", `${head}jail: requird`, { text: "jail is required or optional. Did you mean required?" }],
     [
       "a base that does not exist",
@@ -183,6 +207,38 @@ describe("what is wrong is said with its place", () => {
 
   it("with pointers that are escaped as RFC 6901 says", () => {
     expect(problemsOf(`${head}a/b~c: 1`)[0]?.at).toBe("acme.yaml#/a~1b~0c");
+  });
+});
+
+describe("of the isolations", () => {
+  const heir = (base: Contract, more: string) => {
+    const text = `${head.replace("scratch", base.name)}${more}`;
+    return parseContract({ name: "acme.yaml", text }, new Map([[base.name, base]]));
+  };
+
+  it("every default that is not weaker than the floor is accepted, and no other", () => {
+    for (const [at, floor] of ISOLATIONS.entries()) {
+      for (const [default_at, isolation] of ISOLATIONS.entries()) {
+        const text = `${head}isolation: ${isolation}\nisolation_floor: ${floor}\n`;
+        if (default_at >= at) expect(parse(text)).toMatchObject({ isolation, isolation_floor: floor });
+        else expect(problemsOf(text)).toMatchObject([{ at: "acme.yaml#/isolation" }]);
+      }
+    }
+  });
+
+  it("the floor is inherited, and an heir may raise it and not lower it", () => {
+    const base: Contract = { ...bases.get("scratch")!, name: "base", isolation: "session", isolation_floor: "session" };
+    expect(heir(base, "")).toMatchObject({ isolation: "process", isolation_floor: "session" });
+    expect(heir(base, "isolation_floor: process\n")).toMatchObject({ isolation_floor: "process" });
+    expect(() => heir(base, "isolation_floor: pooled\n")).toThrow(/base asks for at least session/);
+    expect(() => heir(base, "isolation: pooled\n")).toThrow(/weaker than the contract's own isolation_floor session/);
+  });
+
+  it("one is weaker than another exactly when it stands before it", () => {
+    expect(ISOLATIONS).toEqual(["pooled", "session", "process"]);
+    for (const a of ISOLATIONS) {
+      for (const b of ISOLATIONS) expect(isWeaker(a, b)).toBe(ISOLATIONS.indexOf(a) < ISOLATIONS.indexOf(b));
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 import { GantryError, type Problem } from "../kernel/errors.ts";
 import { LIMIT_NAMES, type LimitName, type LimitTable, RUN_LIMITS } from "../kernel/limits.ts";
-import { type Contract, type ContractDocument, contract_errors, ISOLATIONS } from "./contract.ts";
+import { type Contract, type ContractDocument, contract_errors, ISOLATIONS, isWeaker } from "./contract.ts";
 import { nearest } from "./nearest.ts";
 import { Problems, readTree, type Tree } from "./yaml_tree.ts";
 
@@ -17,11 +17,14 @@ const KEYS = [
   "limits",
 ] as const;
 const REQUIRED = ["kind", "name", "extends"] as const;
+/** The isolation of a contract that names none, whatever the one it extends has: sharing is asked for, not inherited. */
+const STRONGEST = "process";
 
 /**
  * Reads a contract file.
  * @param bases  the contracts that it may extend, by name.
  * @returns the complete contract: every key that the document does not set is inherited from the one it extends.
+ *   `isolation` alone is not: a contract that does not say otherwise gets the strongest.
  * @throws CONTRACT_INVALID with every problem, at most `CONTRACT_PROBLEMS_MAX`, in the order of the text.
  */
 export function parseContract(document: ContractDocument, bases: ReadonlyMap<string, Contract>): Contract {
@@ -64,9 +67,9 @@ function read(tree: Tree, bases: ReadonlyMap<string, Contract>, problems: Proble
   const base = bases.get(choice("extends", [...bases.keys()]) ?? "");
   const limits = readLimits(members.get("limits"), base, problems);
   const own = {
-    class: choice("class", ["read-only"] as const),
     isolation: choice("isolation", ISOLATIONS),
     isolation_floor: choice("isolation_floor", ISOLATIONS),
+    class: choice("class", ["read-only"] as const),
     jail: choice("jail", ["required", "optional"] as const),
     idempotent: flag("idempotent"),
   };
@@ -74,13 +77,23 @@ function read(tree: Tree, bases: ReadonlyMap<string, Contract>, problems: Proble
   if (base.jail === "required" && own.jail === "optional") {
     problems.add(members.get("jail") ?? tree, `${base.name} requires a jail, which an heir cannot make optional.`);
   }
+  const isolation = own.isolation ?? STRONGEST;
+  const isolation_floor = own.isolation_floor ?? base.isolation_floor;
+  if (isWeaker(isolation_floor, base.isolation_floor)) {
+    const text = `isolation_floor is ${isolation_floor}; ${base.name} asks for at least ${base.isolation_floor}, and an heir cannot ask for less.`;
+    problems.add(members.get("isolation_floor") ?? tree, text);
+  } else if (isWeaker(isolation, isolation_floor)) {
+    const right = ISOLATIONS.filter((each) => !isWeaker(each, isolation_floor)).join(" or ");
+    const text = `isolation is ${isolation}, which is weaker than the contract's own isolation_floor ${isolation_floor}; say ${right}, or lower the floor.`;
+    problems.add(members.get("isolation") ?? tree, text);
+  }
   return {
     kind: "Contract",
     name,
     extends: base.name,
     class: own.class ?? base.class,
-    isolation: own.isolation ?? base.isolation,
-    isolation_floor: own.isolation_floor ?? base.isolation_floor,
+    isolation,
+    isolation_floor,
     jail: own.jail ?? base.jail,
     idempotent: own.idempotent ?? base.idempotent,
     limits: { ...base.limits, ...limits },

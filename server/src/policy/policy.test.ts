@@ -4,6 +4,7 @@ import { stateDigest } from "../evidence/entry.ts";
 import { isGantryError } from "../kernel/errors.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import { LIMIT_NAMES, RUN_LIMITS } from "../kernel/limits.ts";
+import { BUILTIN_VERSION } from "./builtin.ts";
 import { CONTRACTS_PER_TENANT_MAX, type ContractDocument } from "./contract.ts";
 import { ContractPolicy } from "./policy.ts";
 
@@ -30,10 +31,11 @@ const applied = async (tenant: TenantId) =>
 describe("the built-in contract", () => {
   it("is scratch, with every ceiling at its maximum", async () => {
     const view = await policy.open(newTenant(), "scratch");
-    expect(view.ref).toEqual({ name: "scratch", version: 1 });
+    expect(view.ref).toEqual({ name: "scratch", version: BUILTIN_VERSION });
     expect(view.contract).toMatchObject({
       class: "read-only",
-      isolation_floor: "process",
+      isolation: "pooled",
+      isolation_floor: "pooled",
       jail: "optional",
       idempotent: true,
     });

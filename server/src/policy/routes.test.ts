@@ -44,7 +44,7 @@ it("contracts are listed with what a run would be decided against", async () => 
   const { status, body } = await get("/v1/contracts");
   expect(status).toBe(200);
   expect(body["items"]).toMatchObject([
-    { name: "scratch", version: 1, class: "read-only", built_in: true },
+    { name: "scratch", version: 2, class: "read-only", built_in: true },
     { name: "acme", version: 1, built_in: false, snapshot, contract: { limits: { cpu_ms: 500 } } },
   ]);
 });

@@ -38,7 +38,7 @@ export const body: Refusal[] = [
     at: { at: "/limits/cpu_mss" },
     says: /did you mean "cpu_ms"/,
   },
-  ...(["session", "plan", "task", "prompt", "gate", "budget"] as const).map(
+  ...(["plan", "task", "prompt", "gate", "budget"] as const).map(
     (name): Refusal => ({
       what: `the member ${name}, which nothing here understands`,
       send: run({ [name]: name === "plan" ? { hosts: [] } : "s1" }),
@@ -55,14 +55,40 @@ export const body: Refusal[] = [
     code: "REQUEST_INVALID",
     at: { at: "/code/artifact" },
   },
-  ...["pooled", "session"].map(
+  {
+    what: "an isolation that there is not",
+    send: run({ isolation: "shared" }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/isolation" },
+    says: /pooled.*session.*process/,
+  },
+  {
+    what: "the isolation session without a session",
+    send: run({ isolation: "session" }),
+    status: 400,
+    code: "REQUEST_INVALID",
+    at: { at: "/session" },
+    says: /names its session/,
+  },
+  ...["pooled", "process"].map(
     (isolation): Refusal => ({
-      what: `isolation ${isolation}`,
-      send: run({ isolation }),
+      what: `a session with the isolation ${isolation}`,
+      send: run({ isolation, session: "s1" }),
       status: 400,
       code: "REQUEST_INVALID",
-      at: { at: "/isolation" },
-      says: /process/,
+      at: { at: "/session" },
+      says: /leave it out, or ask for that/,
+    }),
+  ),
+  ...["", "x".repeat(65), "-a", "a b", "a/b", "é"].map(
+    (session): Refusal => ({
+      what: `the session ${JSON.stringify(session.slice(0, 8))}`,
+      send: run({ session }),
+      status: 400,
+      code: "REQUEST_INVALID",
+      at: { at: "/session" },
+      says: /1 to 64 of the letters/,
     }),
   ),
   { what: "an unknown lane", send: run({ lane: "fast" }), status: 400, code: "REQUEST_INVALID", at: { at: "/lane" } },

@@ -126,10 +126,17 @@ module.exports = {
     },
     {
       name: "tests-are-leaves",
-      comment: "Nothing outside the tests imports a test or a fixture.",
+      comment: "Nothing outside the tests imports a test or a fixture; benches may stand on fixtures.",
       severity: "error",
-      from: { pathNot: TESTS },
+      from: { pathNot: `${TESTS}|^bench/` },
       to: { path: TESTS },
+    },
+    {
+      name: "benches-on-fixtures",
+      comment: "A bench may use what tests stand on, never a test.",
+      severity: "error",
+      from: { path: "^bench/" },
+      to: { path: TESTS, pathNot: "^tests/fixtures/" },
     },
     {
       name: "no-cycles",

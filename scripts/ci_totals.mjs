@@ -1,4 +1,4 @@
-// Adds up what the runners counted, lists what was skipped and why, and ends with the totals on a line of their own.
+// Adds up what the runners counted, lists what failed, and what was skipped and why, and ends with the totals on a line of their own.
 // Usage: ci_totals.mjs REPORTS [FAILED_STAGE...]
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,8 +21,14 @@ for (const file of readdirSync(directory).filter((name) => /^node\d+\.json$/.tes
   passed += report.numPassedTests;
   failed += report.numFailedTests;
   for (const suite of report.testResults) {
-    if (suite.status === "failed" && suite.assertionResults.length === 0) failed += 1;
+    if (suite.status === "failed" && suite.assertionResults.length === 0) {
+      failed += 1;
+      console.log(`failed (${file}): ${suite.name}: ${suite.message}`);
+    }
     for (const test of suite.assertionResults) {
+      // Once more at the end: what a log keeps of a long run is its tail.
+      if (test.status === "failed")
+        console.log(`failed (${file}): ${test.fullName}\n${test.failureMessages.join("\n")}`);
       if (test.status !== "skipped" && test.status !== "pending") continue;
       skipped += 1;
       const reason = EXPLAINED.find(([part]) => test.fullName.includes(part))?.[1];

@@ -1,12 +1,14 @@
-/** The floor of a run: an unjailed workerd that `load()`s the same program for each call, through the same HTTP client. */
+/** The floor of a run: unjailed workerd that `load()`s the same program for each call, through the server's own client. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { Agent, request } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HostClient, PING_MS } from "../../server/src/execution/adapters/host_client.ts";
 
 const HOST = `export default { async fetch(request, env) {
+  if (request.method === "GET") return new Response("pong");
   const { js, input } = await request.json();
   const worker = env.LOADER.load({ compatibilityDate: "2026-07-01", mainModule: "main.js", globalOutbound: null,
     modules: { "main.js": 'import guest from "guest.js"; export default { async fetch(r) { return Response.json(await guest(await r.json())) } }', "guest.js": js } });
@@ -18,41 +20,37 @@ const config :Workerd.Config = (
     compatibilityDate = "2026-07-01", compatibilityFlags = ["experimental"],
     bindings = [(name = "LOADER", workerLoader = (id = "runs"))]))],
   sockets = [(name = "in", address = "unix:in.sock", http = (), service = "host")]);`;
-
 const require = createRequire(new URL("../../server/package.json", import.meta.url));
 
-export interface Floor {
-  boot_ms: number;
-  call(js: string, input: unknown): Promise<string>;
-  close(): void;
-}
+export type Floor = Awaited<ReturnType<typeof openFloor>>;
 
-export async function openFloor(): Promise<Floor> {
+export async function openFloor() {
   const cwd = mkdtempSync(join(tmpdir(), "gantry-floor-"));
   writeFileSync(join(cwd, "host.js"), HOST);
   writeFileSync(join(cwd, "c.capnp"), CONFIG);
   const { default: workerd } = require("workerd") as { default: string };
+  const args = ["serve", "--experimental", "--control-fd=3", "c.capnp"];
   const from = performance.now();
-  const child = spawn(workerd, ["serve", "--experimental", "--control-fd=3", "c.capnp"], {
-    cwd,
-    stdio: ["ignore", "ignore", "inherit", "pipe"],
-  });
-  process.on("exit", () => child.kill("SIGKILL"));
-  await new Promise((resolve) => child.stdio[3]?.once("data", resolve));
-  const agent = new Agent({ keepAlive: true });
-  return {
-    boot_ms: performance.now() - from,
-    call: (js, input) =>
-      new Promise((resolve, reject) => {
-        const call = request({ agent, socketPath: join(cwd, "in.sock"), method: "POST", path: "/" }, (response) => {
-          let text = "";
-          response.on("data", (part) => (text += part)).on("end", () => resolve(text));
-        });
-        call.on("error", reject).end(JSON.stringify({ js, input }));
-      }),
-    close: () => {
-      child.kill("SIGKILL");
-      rmSync(cwd, { recursive: true, force: true });
-    },
+  const child = spawn(workerd, args, { cwd, stdio: ["ignore", "ignore", "inherit", "pipe"] });
+  const close = (): void => {
+    process.off("exit", close);
+    child.kill("SIGKILL");
+    rmSync(cwd, { recursive: true, force: true });
   };
+  process.on("exit", close);
+  await once(child.stdio[3] as NodeJS.EventEmitter, "data");
+  const boot_ms = performance.now() - from;
+  const connect = (): Promise<HostClient> => HostClient.connect(join(cwd, "in.sock"));
+  let client = await connect();
+  const again = async (): Promise<void> => {
+    client = await connect(); // a runner whose connection broke would be replaced as a whole
+  };
+  setInterval(() => client.ping().catch(again).catch(close), PING_MS).unref();
+  const call = async (js: string, input: unknown): Promise<string> => {
+    let text = "";
+    const body = JSON.stringify({ js, input });
+    for await (const part of await client.run(body, "floor", AbortSignal.timeout(60_000))) text += part;
+    return text;
+  };
+  return { pid: child.pid ?? 0, boot_ms, call, close };
 }

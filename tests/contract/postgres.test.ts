@@ -19,7 +19,7 @@ import {
 import { migrations as own_migrations } from "../../server/src/storage/store.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { need } from "../fixtures/need.ts";
-import { type PostgresServer, postgresMissing, startPostgres } from "../fixtures/postgres.ts";
+import { ownPostgresMissing, type PostgresServer, startPostgres } from "../fixtures/postgres.ts";
 import { temporaryDirectory } from "../fixtures/sqlite_store.ts";
 import { INSERT, insertMany, keys, notes, SELECT } from "./storage_notes.ts";
 
@@ -27,7 +27,7 @@ import { INSERT, insertMany, keys, notes, SELECT } from "./storage_notes.ts";
 
 let server: PostgresServer | undefined;
 beforeAll(async () => {
-  if (postgresMissing() === undefined) server = await startPostgres();
+  if (ownPostgresMissing() === undefined) server = await startPostgres({ own: true });
 });
 afterAll(() => server?.remove());
 
@@ -40,7 +40,7 @@ describe("the store in PostgreSQL", () => {
     open = [];
     directories = [];
     observed = [];
-    need(context, "postgres", postgresMissing());
+    need(context, "postgres", ownPostgresMissing());
     url = await server!.createSchema();
   });
   afterEach(async () => {

@@ -51,6 +51,15 @@ describe("documents", () => {
     expect(unknown).toEqual([]);
   });
 
+  it("name every member of the config file, and no other", () => {
+    const schema = /const file = z\.strictObject\(\{(.*?)\n\}\);/s.exec(read("server/src/config.ts"))?.[1] ?? "";
+    const members = [...schema.matchAll(/^ {2}(\w+):/gm)].map((match) => match[1]);
+    const table = /## The config file(.*?)\n## /s.exec(read("docs/operating.md"))?.[1] ?? "";
+    const rows = [...table.matchAll(/^\| (`.*?) \|/gm)].flatMap((match) => (match[1] ?? "").match(/\w+/g) ?? []);
+    expect(rows.sort()).toEqual(members.sort());
+    expect(members.length).toBeGreaterThan(10);
+  });
+
   it("of decisions are numbered without a gap, and say context, decision and consequences", () => {
     const decisions = sources(/^docs\/decisions\/.*\.md$/);
     const numbers = decisions.map(({ path }) => Number(/(\d{4})-[a-z0-9-]+\.md$/.exec(path)?.[1]));

@@ -144,7 +144,6 @@ export class Attempts {
         live.row = { ...live.row, started_at: clock.now() };
       },
     };
-    const job = jobOf(live.row, work, clock.now());
     for (let tries = 1; ; tries += 1) {
       const runner = await this.#runnerFor(live);
       if ("without" in runner) return runner;
@@ -152,7 +151,7 @@ export class Attempts {
         runner.discard();
         return { without: "expired" };
       }
-      const outcome = await runner.execute(job, door, signal);
+      const outcome = await runner.execute(jobOf(live.row, work, clock.now()), door, signal);
       if (outcome.begun || tries >= RUNNER_TRIES_MAX) {
         return { outcome, runner: { id: runner.id, jail: runner.jail, cold: runner.cold } };
       }
@@ -242,7 +241,8 @@ export class Attempts {
   }
 }
 
-function jobOf({ id, vars, limits, deadline_at, session }: RunRow, { code, input }: Work, now: number): Job {
-  const job: Job = { run: id, code, input, vars, limits, deadline_at: deadline_at ?? now + limits.wall_ms };
+/** The guest's deadline counts from its own start, as the watchdog's does; the row's from the admission. */
+function jobOf({ id, vars, limits, session }: RunRow, { code, input }: Work, now: number): Job {
+  const job: Job = { run: id, code, input, vars, limits, deadline_at: now + limits.wall_ms };
   return session === null ? job : { ...job, session };
 }

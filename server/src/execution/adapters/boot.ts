@@ -11,7 +11,7 @@ import type { Jail } from "./jails.ts";
  */
 export type Boot = (id: RunnerId, memory_mb: number, urgent: boolean) => Promise<JailedProcess>;
 
-const PRIME_MS_MAX = 5_000;
+const PRIME_MS_MAX = 30_000;
 
 /** A throw-away program, loaded once in every new process: the first guest must not pay for what the engine sets up lazily. */
 const PRIMER: RunCall = {

@@ -12,13 +12,16 @@ import { setThreadsPriority } from "./priority.ts";
 import { onlyChild, PeakReader, StatReader, ThreadTimes } from "./procfs.ts";
 import { createRunnerDir, type RunnerDir, type RuntimeDir, recordPid } from "./runtime_dir.ts";
 
-/** From spawn to ready; a healthy boot takes 80-200 ms. */
-export const BOOT_MS_MAX = 10_000;
+/** From spawn to ready; a healthy boot takes 80-200 ms, and one that gives way on a full machine some seconds. */
+export const BOOT_MS_MAX = 30_000;
 /** Characters of a runner's id that name its directory: 40 random bits, and socket paths are short. */
 const SHORT_ID = 8;
 const STDERR_KEPT = 4_096;
-/** A boot takes ten times the CPU of a small run: one that nobody waits for gives way. */
-const BOOT_NICE = 15;
+/**
+ * A boot takes ten times the CPU of a small run: one that nobody waits for gives way. Not further than this: at nice 15 it
+ * got a hundredth of a core beside three busy loops, and was given up before it was ready.
+ */
+const BOOT_NICE = 5;
 
 /** What jails are built with. */
 export interface JailHost {
@@ -82,7 +85,10 @@ export class JailedProcess {
     this.dead = child.dead.then(async (info) => {
       client.close();
       for (const reader of [this.#stat, this.#times, this.#peak]) reader.close();
-      await this.#out?.then((out) => out.close());
+      await this.#out?.then(
+        (out) => out.close(),
+        () => {}, // it was never opened: its directory went with the process
+      );
       return info;
     });
   }

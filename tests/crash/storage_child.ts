@@ -207,7 +207,12 @@ async function main(mode: string, directory: string, url?: string): Promise<void
     return;
   }
   say({ open: true });
-  if (mode === "write") await writeForEver(storage);
+  if (mode === "write") {
+    // The clock's timers keep no process alive, as a server is kept by its listener: while the database is away this one
+    // would have nothing else, and end with Node's code 13.
+    setInterval(() => {}, 60_000);
+    await writeForEver(storage);
+  }
   if (mode === "fill") await fillDisk(storage, directory);
   if (mode === "scrub") await storage.write((tx) => tx.run("UPDATE parts SET body = ?", [new Uint8Array(1)]));
 }

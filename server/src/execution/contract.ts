@@ -253,6 +253,10 @@ export const COMPILES_MAX = 8;
 /** Module graphs that wait for their turn; one more is `CODE_COMPILER`. */
 export const COMPILES_WAITING_MAX = 64;
 
+/** CPU after which a run counts as long and may get a lower priority: ten times what a small one takes. */
+export const LONG_RUN_CPU_MS = 50;
+/** A key that holds no runner and has waited for room for so long gets the next that ends a run, whoever's it is. */
+export const HUNGRY_MS_MAX = 500;
 /** How long a claim waits for a process. */
 export const RUNNER_WAIT_MS_MAX = 30_000;
 /** Keyed processes of one pooled key. */

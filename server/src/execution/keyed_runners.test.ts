@@ -5,6 +5,7 @@ import { isGone, openPoolGround, type PoolGround } from "../../../tests/fixtures
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import { startTicks } from "./adapters/procfs.ts";
 import {
+  HUNGRY_MS_MAX,
   POOLED_RUNNERS_MAX,
   RUNNER_IDLE_CPU_MS_MAX,
   RUNNER_IDLE_MS_MAX,
@@ -15,7 +16,6 @@ import {
   SESSION_RUNNERS_TENANT_MAX,
   SESSION_WAITING_MAX,
 } from "./contract.ts";
-import { HUNGRY_MS_MAX } from "./room.ts";
 
 let ground: PoolGround;
 beforeAll(async () => {

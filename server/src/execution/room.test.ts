@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { HUNGRY_MS_MAX } from "./contract.ts";
 import { type Bound, Group } from "./group.ts";
-import { HUNGRY_MS_MAX, Room } from "./room.ts";
+import { Room } from "./room.ts";
 
 interface Plan {
   key: string;

@@ -1,8 +1,5 @@
-import { SESSION_RUNNERS_TENANT_MAX } from "./contract.ts";
+import { HUNGRY_MS_MAX, SESSION_RUNNERS_TENANT_MAX } from "./contract.ts";
 import type { Bound, Group } from "./group.ts";
-
-/** A key that holds nothing and has waited for room for so long gets the next runner that ends a run, whoever's it is. */
-export const HUNGRY_MS_MAX = 500;
 
 /** Who may hold how many of the node's keyed runners, and who gives one up for whom. */
 export class Room {

@@ -40,6 +40,10 @@ const MB = 1024 * 1024;
 const DYING_MS = 500;
 /** The host itself needs a little to take a call; what is more than the counters' grain was somebody else's. */
 const FOREIGN_MS_MIN = 10;
+/** The watchdog counts in ticks of 10 ms at both ends. */
+const CPU_MARGIN_MS = 20;
+/** More than a message to the watchdog takes. */
+const WALL_MARGIN_MS = 100;
 const NOTHING: ProcessNumbers = { cpu_ms: 0, rss_bytes: 0, rss_peak_bytes: 0 };
 
 /** One job in one process, from the call to the measured outcome. */
@@ -60,6 +64,7 @@ export class Trial {
   #called_at = 0;
   /** CPU that an ended run's remains have used since then. */
   #foreign_cpu_ms = 0;
+  #watch_number = 0;
   #started: number | undefined;
   #settle: (verdict: Verdict) => void = () => {};
   #closeDoor: () => void = () => {};
@@ -114,7 +119,7 @@ export class Trial {
     // An answer ends the log with a line of its own; without one the log ends with the process. Waiting for the process
     // in every case would cost the 30 ms that a jail takes to fall apart.
     if (verdict.answered === true) await Promise.race([this.#log_ended, this.#process.dead]);
-    if (keeps && verdict.clean === true && after !== undefined) {
+    if (keeps && verdict.clean === true && after !== undefined && this.#isClearOfLimits(after, ended)) {
       listening.stop();
       this.#deps.watchdog.rest(this.#process.id);
       return { outcome: this.#measure(verdict, ended, after), after };
@@ -127,9 +132,26 @@ export class Trial {
     return { outcome: this.#measure(this.#acquitted(verdict), ended, after) };
   }
 
+  /**
+   * The watchdog may be about to convict a run that has just ended within its limits. The kill would then meet the next
+   * run in the process, so a process so near to a conviction does not get one.
+   */
+  #isClearOfLimits(after: ProcessNumbers, ended: number): boolean {
+    const { cpu_ms, wall_ms, memory_mb } = this.#job.limits;
+    return (
+      this.#ownCpuMs(after) + CPU_MARGIN_MS <= cpu_ms &&
+      ended - this.#began + WALL_MARGIN_MS <= wall_ms &&
+      after.rss_bytes - this.#base.rss_bytes <= memory_mb * MB
+    );
+  }
+
+  #ownCpuMs(now: ProcessNumbers): number {
+    return now.cpu_ms - this.#base.cpu_ms - this.#foreign_cpu_ms;
+  }
+
   #watch(): void {
     const { cpu_ms, wall_ms, memory_mb } = this.#job.limits;
-    this.#deps.watchdog.watch(
+    this.#watch_number = this.#deps.watchdog.watch(
       {
         runner: this.#process.id,
         pid: this.#process.pid,
@@ -282,7 +304,7 @@ export class Trial {
 
   /** A process that ended by itself: a conviction that crossed the exit, the engine's own last words, or nothing known. */
   async #explain(exit: ExitInfo): Promise<Verdict> {
-    const conviction = await this.#deps.watchdog.convictionOf(this.#process.id);
+    const conviction = await this.#deps.watchdog.convictionOf(this.#process.id, this.#watch_number);
     if (conviction !== undefined) return this.#convict(conviction);
     const ending = classifyExit(exit);
     return { ending, error: ending === "runner_lost" ? lostError() : limitError(ending, this.#job.limits) };
@@ -300,9 +322,7 @@ export class Trial {
       ...(error === undefined ? {} : { error }),
       startup_ms: started - this.#began,
       completion_ms: ended - started,
-      cpu_ms:
-        Math.max(conviction?.cpu_ms ?? 0, use === undefined ? 0 : use.cpu_ms - this.#base.cpu_ms) -
-        this.#foreign_cpu_ms,
+      cpu_ms: Math.max((conviction?.cpu_ms ?? 0) - this.#foreign_cpu_ms, use === undefined ? 0 : this.#ownCpuMs(use)),
       rss_peak_mb: Math.max(conviction?.rss_peak_bytes ?? 0, peak) / MB,
       output_bytes,
       log_bytes: this.#log.bytes,

@@ -148,11 +148,16 @@ export class WarmStock {
 
   /** Boots until enough are warm for the target and for whoever waits. */
   refill(): void {
+    this.#refill(true);
+  }
+
+  /** @param patient  may a boot wait for the runs that go on? */
+  #refill(patient: boolean): void {
     const { warm, boots } = this.#o;
     // While boots fail only the timer tries again, however many runs ask.
     while (!this.#closed && this.#stop_retry === undefined && this.#booting < boots) {
       const missing = Math.max(warm, this.#waiters.size) - this.#primed.length - this.#booting;
-      if (missing <= 0 || this.#waits()) return;
+      if (missing <= 0 || (patient && this.#waits())) return;
       void this.#bootOne();
     }
   }
@@ -178,15 +183,9 @@ export class WarmStock {
     if (this.#users.active() === 0 || ready === 0 || ready + this.#booting < this.#o.warm - 1) return false;
     this.#stop_wait ??= this.#deps.clock.after(BOOT_WAIT_MS, () => {
       this.#stop_wait = undefined;
-      if (!this.#closed && this.#stop_retry === undefined && this.#booting < this.#o.boots && this.#isShort()) {
-        void this.#bootOne();
-      }
+      this.#refill(false);
     });
     return true;
-  }
-
-  #isShort(): boolean {
-    return this.#primed.length + this.#booting < this.#o.warm;
   }
 
   async #bootOne(): Promise<void> {

@@ -3,6 +3,8 @@
 export interface WatchOrder {
   op: "watch";
   runner: string;
+  /** Numbers the watches: a process serves one run after another, and what is found of one is not the next one's. */
+  watch: number;
   pid: number;
   cpu_ms: number;
   wall_ms: number;
@@ -28,6 +30,7 @@ export type Order =
 /** Published before the kill, so that the exit that follows is never misread. */
 export interface Conviction {
   runner: string;
+  watch: number;
   reason: "cpu_exceeded" | "memory_exceeded" | "wall_exceeded" | "threads_exceeded";
   cpu_ms: number;
   /** Above the base. */

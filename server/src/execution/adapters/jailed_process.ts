@@ -81,7 +81,7 @@ export class JailedProcess {
     this.#out_path = join(place.dir.sockets, "out.sock");
     this.#uid = place.host.runtime.uid;
     this.#can_raise = canRaise(place.host.runtime);
-    this.#niced = this.#can_raise;
+    this.#niced = place.niced;
     this.dead = child.dead.then(async (info) => {
       client.close();
       for (const reader of [this.#stat, this.#times, this.#peak]) reader.close();
@@ -108,7 +108,7 @@ export class JailedProcess {
       if (pid === undefined) throw new Error("the jail has no single child");
       recordPid(dir, pid);
       const client = await HostClient.connect(join(dir.sockets, "in.sock"));
-      return new JailedProcess({ id: o.id, jail: o.jail.name, child, pid, client }, { host, dir });
+      return new JailedProcess({ id: o.id, jail: o.jail.name, child, pid, client }, { host, dir, niced: nice > 0 });
     } catch (cause) {
       killPid(child.pid);
       const { stderr } = await child.dead;
@@ -152,10 +152,12 @@ export class JailedProcess {
   }
 }
 
-/** Where a process lives. */
+/** Where a process lives, and how it was started. */
 interface Place {
   host: JailHost;
   dir: RunnerDir;
+  /** Did it boot with a lower priority? */
+  niced: boolean;
 }
 
 /** Only root may give a priority back that it took away. */

@@ -38,8 +38,6 @@ const HOP_BY_HOP = new Set([
 export class OutSocket {
   readonly #server: Server;
   readonly #doors = new Map<string, LiveDoor>();
-  /** Heads that were not HTTP, or past a limit. */
-  hostile = 0;
 
   private constructor() {
     // A proxy's caller may leave the host header out: the target is absolute.
@@ -48,7 +46,7 @@ export class OutSocket {
     this.#server.maxConnections = OUT_CONNECTIONS_MAX;
     // One more than the limit, so that one too many is seen and not silently dropped.
     this.#server.maxHeadersCount = OUT_HEADERS_MAX + 1;
-    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket as Socket));
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseHead(error, socket as Socket));
     for (const event of ["connect", "upgrade"] as const) {
       this.#server.on(event, (_call, socket) =>
         socket.end("HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n\r\n"),
@@ -80,16 +78,9 @@ export class OutSocket {
     this.#server.closeAllConnections();
   }
 
-  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-    this.hostile += 1;
-    const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\n\r\n`);
-  }
-
   async #answer(call: IncomingMessage, answer: ServerResponse): Promise<void> {
     try {
       if (call.rawHeaders.length / 2 > OUT_HEADERS_MAX) {
-        this.hostile += 1;
         return void answer.writeHead(431, { connection: "close" }).end();
       }
       const stamp = call.headers[STAMP_HEADER];
@@ -104,6 +95,12 @@ export class OutSocket {
       else answer.writeHead(502).end();
     }
   }
+}
+
+/** What is not HTTP, or has a head past its limit, costs its own connection. */
+function refuseHead(error: NodeJS.ErrnoException, socket: Socket): void {
+  const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\n\r\n`);
 }
 
 function refused(answer: ServerResponse): void {

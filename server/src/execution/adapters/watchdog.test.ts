@@ -5,9 +5,9 @@ import { createInterface } from "node:readline";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { eventually } from "../../../../tests/fixtures/eventually.ts";
 import { need } from "../../../../tests/fixtures/need.ts";
-import { RUNNER_THREADS_MAX } from "../contract.ts";
+import { LONG_RUN_CPU_MS, RUNNER_THREADS_MAX } from "../contract.ts";
 import type { Conviction, WatchOrder } from "../watch.ts";
-import { StatReader } from "./procfs.ts";
+import { StatReader, startTicks, TICK_MS } from "./procfs.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const MB = 1024 * 1024;
@@ -34,6 +34,9 @@ async function start(source: string, env: Record<string, string> = {}): Promise<
   return child.pid ?? 0;
 }
 
+/** The number of the latest watch. */
+let watch = 0;
+
 /** Watches until the conviction, with only the given budget narrow. */
 function convicted(pid: number, narrow: Partial<WatchOrder>): Promise<Conviction> {
   const base = new StatReader(pid);
@@ -41,7 +44,7 @@ function convicted(pid: number, narrow: Partial<WatchOrder>): Promise<Conviction
   base.close();
   watchdog.adopt("rnr_a", pid);
   return new Promise((resolve) => {
-    watchdog.watch({ runner: "rnr_a", pid, rss_base_bytes, ...GENEROUS, ...narrow }, resolve);
+    watch = watchdog.watch({ runner: "rnr_a", pid, rss_base_bytes, ...GENEROUS, ...narrow }, resolve);
   });
 }
 
@@ -87,13 +90,34 @@ it("lets RUNNER_THREADS_MAX threads pass, and convicts one more", async () => {
 it("lowers the priority of a run that goes on for long, and gives it back at the run's end", async (context) => {
   need(context, "root", process.getuid?.() === 0 ? undefined : "only root may give a priority back");
   const pid = await start("console.log('ready'); for (;;);");
+  const stat = new StatReader(pid);
+  const used_before = stat.read()?.cpu_ticks ?? 0;
   void convicted(pid, { long_run_nice: 10 });
   await eventually(() => getPriority(pid) === 10);
+  expect(((stat.read()?.cpu_ticks ?? 0) - used_before) * TICK_MS).toBeGreaterThanOrEqual(LONG_RUN_CPU_MS);
+  stat.close();
   watchdog.rest("rnr_a");
   await eventually(() => getPriority(pid) === 0);
   void convicted(pid, { cpu_ms: 200 });
   await dead(children[0]);
-  expect((await watchdog.convictionOf("rnr_a"))?.reason).toBe("cpu_exceeded");
+  expect((await watchdog.convictionOf("rnr_a", watch))?.reason).toBe("cpu_exceeded");
+});
+
+it("tells a run nothing of what was found of the one before it in the same process", async () => {
+  const pid = await start("console.log('ready'); for (;;);");
+  const end = dead(children[0]);
+  const told: string[] = [];
+  watchdog.adopt("rnr_a", pid);
+  const order = { runner: "rnr_a", pid, rss_base_bytes: 0, ...GENEROUS };
+  const first = watchdog.watch({ ...order, cpu_ms: 30 }, () => told.push("first"));
+  // Without giving way: it is convicted and dead, and the message of that has not been read.
+  while (startTicks(pid) !== undefined);
+  watchdog.rest("rnr_a");
+  const second = watchdog.watch(order, () => told.push("second"));
+  await end;
+  expect(await watchdog.convictionOf("rnr_a", second)).toBeUndefined();
+  expect((await watchdog.convictionOf("rnr_a", first))?.reason).toBe("cpu_exceeded");
+  expect(told).toEqual([]);
 });
 
 it("knows the conviction of a process as soon as its death is seen", async () => {
@@ -101,7 +125,7 @@ it("knows the conviction of a process as soon as its death is seen", async () =>
   const end = dead(children[0]);
   void convicted(pid, { cpu_ms: 30 });
   await end;
-  expect((await watchdog.convictionOf("rnr_a"))?.reason).toBe("cpu_exceeded");
+  expect((await watchdog.convictionOf("rnr_a", watch))?.reason).toBe("cpu_exceeded");
 });
 
 it("knows nothing of a process that ended by itself", async () => {
@@ -109,5 +133,5 @@ it("knows nothing of a process that ended by itself", async () => {
   const end = dead(children[0]);
   void convicted(pid, {});
   await end;
-  expect(await watchdog.convictionOf("rnr_a")).toBeUndefined();
+  expect(await watchdog.convictionOf("rnr_a", watch)).toBeUndefined();
 });

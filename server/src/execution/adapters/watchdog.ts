@@ -6,9 +6,11 @@ import type { Conviction, Order, Report, WatchOrder } from "../watch.ts";
 export class Watchdog {
   readonly #thread: Worker;
   readonly #convictions = new Map<string, Conviction>();
-  readonly #listeners = new Map<string, (conviction: Conviction) => void>();
+  /** Of each runner, who is told. */
+  readonly #listeners = new Map<string, { watch: number; convicted(conviction: Conviction): void }>();
   readonly #syncs = new Map<number, () => void>();
   #sync_count = 0;
+  #watch_count = 0;
   #closing = false;
 
   constructor(on_lost: (error: Error) => void) {
@@ -26,10 +28,16 @@ export class Watchdog {
     this.#send({ op: "adopt", runner, pid });
   }
 
-  /** `convicted` is called at most once, before the process is seen to be dead. */
-  watch(order: Omit<WatchOrder, "op">, convicted: (conviction: Conviction) => void): void {
-    this.#listeners.set(order.runner, convicted);
-    this.#send({ op: "watch", ...order });
+  /**
+   * `convicted` is called at most once, before the process is seen to be dead.
+   * @returns the number of this watch.
+   */
+  watch(order: Omit<WatchOrder, "op" | "watch">, convicted: (conviction: Conviction) => void): number {
+    this.#watch_count += 1;
+    const watch = this.#watch_count;
+    this.#listeners.set(order.runner, { watch, convicted });
+    this.#send({ op: "watch", watch, ...order });
+    return watch;
   }
 
   /** Takes CPU off a run's account that was not its own. */
@@ -49,10 +57,11 @@ export class Watchdog {
     this.#send({ op: "forget", runner });
   }
 
-  /** The conviction of a process that has just died: waits for every message that was published before. */
-  async convictionOf(runner: string): Promise<Conviction | undefined> {
+  /** What a watch found of a process that has just died: waits for every message that was published before. */
+  async convictionOf(runner: string, watch: number): Promise<Conviction | undefined> {
     await this.#sync();
-    return this.#convictions.get(runner);
+    const conviction = this.#convictions.get(runner);
+    return conviction?.watch === watch ? conviction : undefined;
   }
 
   async close(): Promise<void> {
@@ -76,7 +85,8 @@ export class Watchdog {
     }
     const { convicted } = report;
     this.#convictions.set(convicted.runner, convicted);
-    this.#listeners.get(convicted.runner)?.(convicted);
+    const listener = this.#listeners.get(convicted.runner);
+    if (listener?.watch === convicted.watch) listener.convicted(convicted);
   }
 
   #send(order: Order): void {

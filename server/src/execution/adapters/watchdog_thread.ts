@@ -4,13 +4,12 @@
  */
 import { parentPort } from "node:worker_threads";
 import { systemClock } from "../../kernel/clock.ts";
+import { LONG_RUN_CPU_MS } from "../contract.ts";
 import type { Conviction, Order, Report, WatchOrder } from "../watch.ts";
 import { setThreadsPriority } from "./priority.ts";
 import { type ProcessUse, StatReader, TICK_MS } from "./procfs.ts";
 
 const PERIOD_MS = 5;
-/** CPU after which a run counts as long: ten times what a small one takes. */
-const LONG_RUN_CPU_MS = 50;
 
 interface Watched {
   order: WatchOrder;
@@ -52,6 +51,7 @@ function patrol(): void {
     publish({
       convicted: {
         runner,
+        watch: entry.order.watch,
         reason,
         cpu_ms: (use.cpu_ticks - entry.cpu_ticks_base) * TICK_MS,
         rss_peak_bytes: Math.max(0, entry.rss_peak - entry.order.rss_base_bytes),

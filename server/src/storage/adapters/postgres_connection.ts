@@ -119,6 +119,7 @@ export class Connection {
   async run(statements: readonly Statement[]): Promise<BatchOutcome> {
     assert(this.#batch === undefined, "a connection runs one batch at a time");
     if (this.#lost) return { replies: [], failure: { error: new Error(UNREACHABLE_DETAIL) } };
+    // The socket's own idle time, which begins again with each byte: a clock's timer would end a long answer too.
     this.#socket.setTimeout(this.#answer_ms);
     const outcome = await new Promise<BatchOutcome>((resolve) => {
       this.#batch = new Batch(statements, this.#prepared, resolve);

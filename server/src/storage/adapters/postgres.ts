@@ -1,5 +1,4 @@
 import { mkdir } from "node:fs/promises";
-import type { Clock } from "../../kernel/clock.ts";
 import { GantryError, isGantryError } from "../../kernel/errors.ts";
 import type { Logger } from "../../kernel/log.ts";
 import type { Random } from "../../kernel/random.ts";
@@ -7,7 +6,6 @@ import type { Metrics } from "../../kernel/telemetry.ts";
 import {
   type Blobs,
   errors,
-  type Migration,
   type Reader,
   ROWS_MAX,
   type Row,
@@ -20,6 +18,7 @@ import { Statements } from "../sql.ts";
 import { migrations as own_migrations } from "../store.ts";
 import { StoredTimers } from "../timers.ts";
 import { openBlobs } from "./blobs.ts";
+import { type EngineOptions, EX_SOFTWARE } from "./engine_options.ts";
 import { takeNodeLock } from "./node_lock.ts";
 import { Connection, placeOf } from "./postgres_connection.ts";
 import { isUnreachable, TransactionLost, told } from "./postgres_errors.ts";
@@ -28,21 +27,9 @@ import { demandSettings, measureOffset, migratePostgres } from "./postgres_start
 import { PostgresWriter } from "./postgres_writer.ts";
 import { SharedClock } from "./shared_clock.ts";
 
-export interface PostgresOptions {
+export interface PostgresOptions extends EngineOptions {
   /** `postgres://user@host:port/database`; a unix socket is `postgres:///database?host=/directory&user=…`. */
   url: string;
-  /** The data directory of this process; made with mode 0700. Holds `lock.db`. */
-  directory: string;
-  /** Where blobs are, which all processes over one database share; default `blobs` in `directory`. */
-  blobs?: string;
-  /** Of all rooms, lower floors first. The room's own come before them. */
-  migrations: readonly Migration[];
-  clock: Clock;
-  random: Random;
-  metrics: Metrics;
-  logger: Logger;
-  /** The disk of the blobs failed: end the process. Default: exit with code 70 (EX_SOFTWARE of sysexits.h). */
-  fatal?: (error: unknown) => void;
   /**
    * Whose time locks and timers go by. `database`, the default: that of the database, which all processes share.
    * `process`: `clock` as it is, for a process that is alone and owns its time.
@@ -50,7 +37,6 @@ export interface PostgresOptions {
   time?: "database" | "process";
 }
 
-const EXIT_SOFTWARE = 70;
 /** A part of a blob that is older was left behind: no process puts one for so long. */
 const BLOB_STALE_MS = 86_400_000;
 const INSUFFICIENT_PRIVILEGE = "42501";
@@ -83,7 +69,7 @@ export async function openPostgres(o: PostgresOptions): Promise<Storage> {
     await migrate(o);
     const fatal = (error: unknown): void => {
       o.logger.error({ error: String(error) }, "the disk of the blobs failed and the process must end");
-      (o.fatal ?? (() => process.exit(EXIT_SOFTWARE)))(error);
+      (o.fatal ?? (() => process.exit(EX_SOFTWARE)))(error);
     };
     const blobs = await openBlobs(o.blobs ?? `${o.directory}/blobs`, o.random, fatal, o.clock.now() - BLOB_STALE_MS);
     const statements = new Statements("postgres");

@@ -1,10 +1,11 @@
-import { type Reader, ROWS_MAX, type Row, SCAN_PAGE_ROWS, UNIT_RETRIES_MAX, type Value } from "../contract.ts";
+import { type Reader, type Row, SCAN_PAGE_ROWS, UNIT_RETRIES_MAX, type Value } from "../contract.ts";
 import { checkedValues, type Statements } from "../sql.ts";
 import type { Rows } from "../unit.ts";
 import type { Reply, Statement } from "./postgres_batch.ts";
 import type { Connection } from "./postgres_connection.ts";
 import { judgePg, TransactionLost, told } from "./postgres_errors.ts";
 import { ConnectionPool } from "./postgres_pool.ts";
+import { serialReader } from "./serial_reader.ts";
 
 /** Of `DATABASE_CONNECTIONS_MAX`: those for point reads, and those that hold a state for a scan or a snapshot. */
 export const POINT_CONNECTIONS = 8;
@@ -57,21 +58,14 @@ export class PostgresReader {
     return told(() =>
       this.#views.use(async (connection) => {
         await connection.demand(BEGIN_VIEW);
-        // A state has one connection: its reads take turns.
-        let tail: Promise<unknown> = Promise.resolve();
-        const query = async (sql: string, params: Value[], rows: Rows): Promise<Row[]> => {
+        const { reader, settled } = serialReader((sql, params, rows) => {
           const statement = { ...this.#check(sql, params), rows };
-          const answer = tail.then(() => told(() => readInView(connection, statement)));
-          tail = answer.catch(() => {}); // Its caller has the error; the next read does not depend on it.
-          return answer;
-        };
+          return () => told(() => readInView(connection, statement));
+        });
         try {
-          return await read({
-            all: (sql, params) => query(sql, params, ROWS_MAX),
-            get: async (sql, params) => (await query(sql, params, "first"))[0],
-          });
+          return await read(reader);
         } finally {
-          await tail;
+          await settled();
           await connection.run(ROLLBACK);
         }
       }),

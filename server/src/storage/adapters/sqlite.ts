@@ -4,16 +4,7 @@ import { GantryError } from "../../kernel/errors.ts";
 import type { Logger } from "../../kernel/log.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Metrics } from "../../kernel/telemetry.ts";
-import {
-  type Blobs,
-  errors,
-  type Migration,
-  type Reader,
-  ROWS_MAX,
-  type Row,
-  type Storage,
-  type Value,
-} from "../contract.ts";
+import { type Blobs, errors, type Reader, ROWS_MAX, type Row, type Storage, type Value } from "../contract.ts";
 import { StoredLocks } from "../locks.ts";
 import { checkedValues, Statements } from "../sql.ts";
 import { migrations as own_migrations } from "../store.ts";
@@ -21,6 +12,7 @@ import { StoredTimers } from "../timers.ts";
 import type { Rows } from "../unit.ts";
 import { openBlobs } from "./blobs.ts";
 import { type Driver, openDriver } from "./driver.ts";
+import { type EngineOptions, EX_SOFTWARE } from "./engine_options.ts";
 import { takeNodeLock } from "./node_lock.ts";
 import { configureReader } from "./settings.ts";
 import { fromWire, judge } from "./sqlite_errors.ts";
@@ -28,25 +20,8 @@ import { SqliteReader } from "./sqlite_reader.ts";
 import { migrateSqlite } from "./sqlite_start.ts";
 import { SqliteWriter } from "./sqlite_writer.ts";
 
-export interface SqliteOptions {
-  /** The data directory; made with mode 0700. Holds `gantry.db`, `lock.db`, `blobs/` and copies `before-*.db`. */
-  directory: string;
-  /** Default `blobs` in `directory`. */
-  blobs?: string;
-  /** Of all rooms, lower floors first. The room's own come before them. */
-  migrations: readonly Migration[];
-  clock: Clock;
-  random: Random;
-  metrics: Metrics;
-  logger: Logger;
-  /**
-   * The disk failed, so that its state is unknown: end the process, a restart recovers or refuses.
-   * Default: exit with code 70 (EX_SOFTWARE of sysexits.h).
-   */
-  fatal?: (error: unknown) => void;
-}
+export type SqliteOptions = EngineOptions;
 
-const EXIT_SOFTWARE = 70;
 /** A point read waits for a checkpoint of the writer at most this long. */
 const READ_BUSY_MS = 1_000;
 
@@ -64,7 +39,7 @@ export async function openSqlite(o: SqliteOptions): Promise<Storage> {
     const fatal = (error: unknown): void => {
       const internal = error instanceof GantryError ? error.parts.internal : undefined;
       o.logger.error({ error: String(error), internal }, "the store failed and the process must end");
-      (o.fatal ?? (() => process.exit(EXIT_SOFTWARE)))(error);
+      (o.fatal ?? (() => process.exit(EX_SOFTWARE)))(error);
     };
     const statements = new Statements("sqlite");
     const blobs = await openBlobs(o.blobs ?? `${o.directory}/blobs`, o.random, fatal);

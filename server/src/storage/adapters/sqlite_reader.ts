@@ -1,8 +1,8 @@
 import { GantryError } from "../../kernel/errors.ts";
-import { errors, type Reader, ROWS_MAX, type Row, type Value } from "../contract.ts";
+import { errors, type Reader, type Row, type Value } from "../contract.ts";
 import { checkedValues, type Statements } from "../sql.ts";
-import type { Rows } from "../unit.ts";
 import type { FromReader, ToReader } from "./messages.ts";
+import { serialReader } from "./serial_reader.ts";
 import { fromWire } from "./sqlite_errors.ts";
 import { startThread, type Thread } from "./thread.ts";
 
@@ -47,21 +47,14 @@ export class SqliteReader {
 
   async snapshot<T>(read: (reader: Reader) => Promise<T>): Promise<T> {
     const id = await this.#begin();
-    // A state has one connection: its reads take turns.
-    let tail: Promise<unknown> = Promise.resolve();
-    const query = async (sql: string, params: Value[], rows: Rows): Promise<Row[]> => {
-      const checked = this.#check(sql, params);
-      const answer = tail.then(() => this.#ask({ type: "query", id, query: { ...checked, rows } }));
-      tail = answer.catch(() => {}); // Its caller has the error; the next read does not depend on it.
-      return (await answer).rows;
-    };
+    const { reader, settled } = serialReader((sql, params, rows) => {
+      const query = { ...this.#check(sql, params), rows };
+      return async () => (await this.#ask({ type: "query", id, query })).rows;
+    });
     try {
-      return await read({
-        all: (sql, params) => query(sql, params, ROWS_MAX),
-        get: async (sql, params) => (await query(sql, params, "first"))[0],
-      });
+      return await read(reader);
     } finally {
-      await tail;
+      await settled();
       this.#end(id);
     }
   }

@@ -51,6 +51,19 @@ export const METRICS = {
   gantry_runners_retired_total: { kind: "counter", help: "Keyed runners let go, by reason.", labels: ["reason"] },
   gantry_egress_blocked_total: { kind: "counter", help: "Calls that guests tried and were refused.", labels: [] },
   gantry_evidence_appended_total: { kind: "counter", help: "Ledger entries.", labels: ["kind"] },
+  gantry_evidence_sealed_total: { kind: "counter", help: "Ledger entries in the signed log.", labels: [] },
+  gantry_evidence_pending: { kind: "gauge", help: "Ledger entries that wait to be sealed.", labels: [] },
+  gantry_evidence_seal_lag_seconds: {
+    kind: "histogram",
+    help: "How long the oldest entry of a sealing had waited for its checkpoint.",
+    labels: [],
+    buckets: LATENCY_SECONDS,
+  },
+  gantry_evidence_sink_lag_seconds: {
+    kind: "gauge",
+    help: "How long the oldest checkpoint that a witness lacks has waited.",
+    labels: ["sink"],
+  },
   gantry_storage_commit_seconds: {
     kind: "histogram",
     help: "One synced group commit.",

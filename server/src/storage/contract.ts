@@ -142,6 +142,8 @@ export interface PrivateFiles {
   replace(name: string, content: string | Uint8Array): Promise<void>;
   /** The content, or undefined when absent. `STORAGE_FILE_MODE` when others may read it. */
   read(name: string): Promise<Uint8Array | undefined>;
+  /** Removes the file, durably. Nothing happens when it is absent. */
+  remove(name: string): Promise<void>;
 }
 
 /**
@@ -214,3 +216,15 @@ export const TIMER_BACKOFF_MAX_MS = 300_000;
 export const TIMER_ATTEMPTS_MAX = 20;
 /** How often a full disk, or a database that cannot be reached, is probed. */
 export const FULL_PROBE_MS = 1_000;
+/** A note that a witness file or repository is given, or is asked for. */
+export const SINK_NOTE_BYTES_MAX = 16_384;
+/** What is read of a witness file's end. */
+export const SINK_TAIL_BYTES = 65_536;
+/** One git command of a witness, network included. */
+export const GIT_WALL_MS = 30_000;
+/** Output of one git command. */
+export const GIT_OUTPUT_BYTES_MAX = 65_536;
+/** The largest file that git may write: what a remote sends is one. */
+export const GIT_FILE_BYTES_MAX = 64 * 1024 * 1024;
+/** Copies after which the working clone of a git witness is made anew. */
+export const GIT_CLONE_COPIES_MAX = 1_000;

@@ -29,7 +29,7 @@ interface SqliteDatabase {
   close(): void;
 }
 interface SqliteModule {
-  DatabaseSync: new (path: string, options: { readOnly: boolean }) => SqliteDatabase;
+  DatabaseSync: new (path: string | URL, options: { readOnly: boolean }) => SqliteDatabase;
 }
 
 /** Prepared statements kept by one connection. */
@@ -45,10 +45,10 @@ async function loadSqlite(): Promise<SqliteModule> {
 }
 
 /**
- * Opens a connection and waits up to `busy_ms` for another's lock.
+ * Opens a connection and waits up to `busy_ms` for another's lock. A `file:` URL may have parameters of SQLite's.
  * A process must not mix the two modules on one file: closing a file drops the POSIX locks of the whole process.
  */
-export async function openDriver(path: string, o: { read_only: boolean; busy_ms: number }): Promise<Driver> {
+export async function openDriver(path: string | URL, o: { read_only: boolean; busy_ms: number }): Promise<Driver> {
   const { DatabaseSync } = await loadSqlite();
   const db = new DatabaseSync(path, { readOnly: o.read_only });
   db.exec(`PRAGMA busy_timeout = ${o.busy_ms}`);
@@ -78,8 +78,10 @@ function driverOf(db: SqliteDatabase): Driver {
         return row === undefined ? [] : [checkedRow(row)];
       }
       const found: Row[] = [];
+      let stepped: IterableIterator<unknown> | undefined;
       try {
-        for (const row of statement.iterate(...bound(params))) {
+        stepped = statement.iterate(...bound(params));
+        for (const row of stepped) {
           if (found.length === rows) {
             throw new GantryError(errors.ROWS, { detail: `The query has more than ${rows} rows.`, internal: { sql } });
           }
@@ -87,6 +89,7 @@ function driverOf(db: SqliteDatabase): Driver {
         }
       } catch (error) {
         cache.delete(sql); // A failed iteration leaves the statement unfit for another one.
+        stop(stepped);
         throw withResultCode(error);
       }
       return found;
@@ -95,9 +98,11 @@ function driverOf(db: SqliteDatabase): Driver {
       // Not a cached statement: a scan stays open across calls, and the same text may be scanned twice at once.
       const statement = db.prepare(sql);
       scanned.add(statement);
+      let stepped: IterableIterator<unknown> | undefined;
       try {
         let page: Row[] = [];
-        for (const row of statement.iterate(...bound(params))) {
+        stepped = statement.iterate(...bound(params));
+        for (const row of stepped) {
           page.push(checkedRow(row));
           if (page.length === page_rows) {
             yield page;
@@ -106,6 +111,7 @@ function driverOf(db: SqliteDatabase): Driver {
         }
         if (page.length > 0) yield page;
       } catch (error) {
+        stop(stepped);
         throw withResultCode(error);
       } finally {
         scanned.delete(statement);
@@ -117,6 +123,14 @@ function driverOf(db: SqliteDatabase): Driver {
     },
     close: () => db.close(),
   };
+}
+
+/**
+ * Nobody returns an iterator that has failed by itself, and @photostructure/sqlite 1.2.1 leaves its statement under way:
+ * its connection would hold the old state for ever.
+ */
+function stop(stepped: IterableIterator<unknown> | undefined): void {
+  stepped?.return?.();
 }
 
 /** Result codes by their texts, which are fixed (`sqlite3ErrStr` of SQLite's main.c). Anything else is the statement's. */

@@ -47,10 +47,11 @@ const TURN_IDLE_MS = 5_000;
 /** How long a unit waits for the turn of another process: longer than `TURN_IDLE_MS`, so that a dead one is outlived. */
 const TURN_WAIT_MS = 7_000;
 /** The server has cancelled a statement by then, or nobody is there. */
-const ANSWER_MS = STATEMENT_MS + 5_000;
+export const ANSWER_MS = STATEMENT_MS + 5_000;
 const SESSION = { bytea_output: "hex", statement_timeout: STATEMENT_MS };
 const WRITER = { ...SESSION, lock_timeout: TURN_WAIT_MS, idle_in_transaction_session_timeout: TURN_IDLE_MS };
-const READER = { ...SESSION, default_transaction_read_only: "on" };
+/** Of a connection that cannot write. */
+export const READER = { ...SESSION, default_transaction_read_only: "on" };
 /** Migrations may build indexes, and wait for another process that migrates. */
 const MIGRATOR = { statement_timeout: 0 };
 /** How often the database's time is compared with ours. */

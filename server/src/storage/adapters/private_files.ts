@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { type FileHandle, link, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, rename, rm, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { assert } from "../../kernel/assert.ts";
 import { GantryError } from "../../kernel/errors.ts";
@@ -58,6 +58,7 @@ export function openPrivateFiles(directory: string, random: Random): PrivateFile
         }
       }),
     replace: (name, content) => writeBeside(name, content, rename),
+    remove: (name) => removeDurably(pathOf(name)),
     async read(name) {
       const { path } = pathOf(name);
       let file: FileHandle;
@@ -82,4 +83,14 @@ export function openPrivateFiles(directory: string, random: Random): PrivateFile
       }
     },
   };
+}
+
+async function removeDurably({ path, folder }: { path: string; folder: string }): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return;
+    throw error;
+  }
+  await syncDirectory(folder);
 }

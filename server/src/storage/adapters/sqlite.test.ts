@@ -144,6 +144,25 @@ describe("the embedded store", () => {
     expect(observed).toEqual(["gantry_storage_commit_seconds", "gantry_storage_group_units"]);
   });
 
+  it("holds no state back when a row of a read could not be taken", async () => {
+    const storage = await start();
+    const BEYOND = "SELECT key, 9007199254740993 AS n FROM notes";
+    const seen = () => storage.snapshot((reader) => reader.get("SELECT COUNT(*) AS n FROM notes", []));
+    const reads = [
+      () => storage.snapshot((reader) => reader.all(BEYOND, [])),
+      () => storage.snapshot((reader) => reader.get(BEYOND, [])),
+      async () => {
+        for await (const page of storage.scan(BEYOND, [])) expect(page).toEqual([]);
+      },
+    ];
+    await storage.write((tx) => tx.run(INSERT, ["first", null]));
+    for (const [n, read] of reads.entries()) {
+      await expect(read()).rejects.toMatchObject({ code: "STORAGE_VALUE" });
+      await storage.write((tx) => tx.run(INSERT, [`${n}`, null]));
+      expect(await seen()).toEqual({ n: n + 2 });
+    }
+  });
+
   it("does not start on a file that is no database", async () => {
     await (await start()).close();
     await writeFile(`${directory}/gantry.db`, "this is not a database, and long enough to be seen as one".repeat(100));
@@ -189,6 +208,15 @@ describe("private files", () => {
     await files().replace("latest", new TextEncoder().encode("two"));
     expect(new TextDecoder().decode(await files().read("latest"))).toBe("two");
     expect(await readdir(directory)).toEqual(["latest"]);
+  });
+
+  it("are removed, as often as one likes", async () => {
+    await files().create("keys/next", "secret");
+    await files().remove("keys/next");
+    await files().remove("keys/next");
+    await files().remove("never/was");
+    expect(await files().read("keys/next")).toBeUndefined();
+    await files().create("keys/next", "another");
   });
 
   it("are small", async () => {

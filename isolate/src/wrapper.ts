@@ -13,7 +13,9 @@ import type { GuestFault } from "./protocol.ts";
 export type Answer =
   | { kind: "value"; json: string }
   | { kind: "threw" | "not_json"; fault: GuestFault }
-  | { kind: "output_exceeded" };
+  | { kind: "output_exceeded" }
+  /** It has no `run`; nothing was called. */
+  | { kind: "fetch" | "none" };
 
 type Handler = (input: unknown, env: unknown, ctx: unknown) => unknown;
 type Methods = Partial<Record<"run" | "fetch", (...args: unknown[]) => unknown>>;
@@ -35,6 +37,13 @@ function methodsOf(ctx: unknown, env: unknown): Methods | undefined {
     ...(typeof object.run === "function" ? { run: (input) => object.run?.(input, env, ctx) } : {}),
     ...(typeof object.fetch === "function" ? { fetch: (request) => object.fetch?.(request, env, ctx) } : {}),
   };
+}
+
+/** Which method answers. */
+function formOf(): "run" | "fetch" | "none" {
+  const methods = isEntrypointClass(guest) ? (guest.prototype as Methods) : methodsOf(undefined, undefined);
+  if (typeof methods?.run === "function") return "run";
+  return typeof methods?.fetch === "function" ? "fetch" : "none";
 }
 
 /** A fault is shown, not kept: a message of megabytes must not count as the run's output, nor fill our memory. */
@@ -68,17 +77,17 @@ export class Run extends WorkerEntrypoint {
   /** What the guest hands to `ctx.waitUntil`: the run is not over before all of it has settled. */
   #pending: Promise<unknown>[] = [];
 
-  /** Which method answers. Calling this is also what loads the guest: a fault of its top level surfaces here. */
-  ready(): "run" | "fetch" | "none" {
-    if (isEntrypointClass(guest)) {
-      const prototype = guest.prototype as Methods;
-      return typeof prototype.run === "function" ? "run" : typeof prototype.fetch === "function" ? "fetch" : "none";
-    }
-    const methods = methodsOf(undefined, undefined);
-    return methods?.run ? "run" : methods?.fetch ? "fetch" : "none";
+  /** Answers if the guest's modules could be evaluated; a call of a guest whose top level failed rejects before this. */
+  loaded(): true {
+    return true;
   }
 
-  async run(input: unknown): Promise<Answer> {
+  /** @param started  told once the guest's modules have been evaluated, before the guest is called. */
+  async run(input: unknown, started: () => Promise<void>): Promise<Answer> {
+    const form = formOf();
+    if (form === "none") return { kind: form };
+    await started();
+    if (form === "fetch") return { kind: form };
     let result: unknown;
     try {
       result = await this.#methods().run?.(input);

@@ -10,7 +10,7 @@ import type { Bound } from "./group.ts";
 import { spentBy, staleBy } from "./retire.ts";
 
 const MB = 1024 * 1024;
-const NUMBERS = { cpu_ms: 100, rss_bytes: 50 * MB, rss_peak_bytes: 60 * MB };
+const NUMBERS = { cpu_ms: 100, cpu_ticks: 10, rss_bytes: 50 * MB, rss_peak_bytes: 60 * MB };
 
 /** A process that was bound at 0 and last looked at then. */
 function bound(more: Partial<Bound> = {}): Bound {

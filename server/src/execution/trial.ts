@@ -42,9 +42,9 @@ const DYING_MS = 500;
 const FOREIGN_MS_MIN = 10;
 /** The watchdog counts in ticks of 10 ms at both ends. */
 const CPU_MARGIN_MS = 20;
-/** More than a message to the watchdog takes. */
+/** More than a look of the watchdog's takes. */
 const WALL_MARGIN_MS = 100;
-const NOTHING: ProcessNumbers = { cpu_ms: 0, rss_bytes: 0, rss_peak_bytes: 0 };
+const NOTHING: ProcessNumbers = { cpu_ms: 0, cpu_ticks: 0, rss_bytes: 0, rss_peak_bytes: 0 };
 
 /** One job in one process, from the call to the measured outcome. */
 export class Trial {
@@ -154,11 +154,11 @@ export class Trial {
     this.#watch_number = this.#deps.watchdog.watch(
       {
         runner: this.#process.id,
-        pid: this.#process.pid,
         cpu_ms,
         wall_ms,
         memory_bytes: memory_mb * MB,
         rss_base_bytes: this.#base.rss_bytes,
+        cpu_ticks_base: this.#base.cpu_ticks,
         threads_max: RUNNER_THREADS_MAX,
         long_run_nice: this.#process.mayBeNiced ? this.#deps.long_run_nice : 0,
       },

@@ -1,29 +1,10 @@
-/** What the main thread and the watchdog thread say to each other. */
-
-export interface WatchOrder {
-  op: "watch";
-  runner: string;
-  /** Numbers the watches: a process serves one run after another, and what is found of one is not the next one's. */
-  watch: number;
-  pid: number;
-  cpu_ms: number;
-  wall_ms: number;
-  /** Resident memory above `rss_base_bytes`. */
-  memory_bytes: number;
-  rss_base_bytes: number;
-  threads_max: number;
-  /** CPU priority (as nice(1)) of a run that has used `LONG_RUN_CPU_MS`; 0: that of all others. */
-  long_run_nice: number;
-}
+/** What the main thread and the watchdog thread say to each other, besides what stands on the board (watch_board.ts). */
 
 export type Order =
-  | { op: "adopt"; runner: string; pid: number }
-  | WatchOrder
-  /** So much of the process's CPU is not the watched run's. */
-  | { op: "allow"; runner: string; cpu_ms: number }
-  /** The run has ended; the process may serve another. */
-  | { op: "rest"; runner: string }
-  | { op: "forget"; runner: string }
+  | { op: "adopt"; runner: string; slot: number; pid: number }
+  | { op: "forget"; slot: number }
+  /** The board has a run, and nobody looks at it. */
+  | { op: "wake" }
   /** Answered after every conviction made before it. */
   | { op: "sync"; n: number };
 

@@ -39,6 +39,8 @@ export interface ExitInfo extends ChildExit {
 export interface ProcessNumbers {
   /** With fractions. */
   cpu_ms: number;
+  /** The same as the watchdog counts it, in ticks of `TICK_MS`. */
+  cpu_ticks: number;
   rss_bytes: number;
   /** The most that it ever had. */
   rss_peak_bytes: number;
@@ -121,7 +123,8 @@ export class JailedProcess {
     const stat = this.#stat.read();
     const rss_peak_bytes = this.#peak.read();
     if (stat === undefined || rss_peak_bytes === undefined) return undefined;
-    return { cpu_ms: this.#times.read(stat.threads), rss_bytes: stat.rss_bytes, rss_peak_bytes };
+    const { cpu_ticks, rss_bytes, threads } = stat;
+    return { cpu_ms: this.#times.read(threads), cpu_ticks, rss_bytes, rss_peak_bytes };
   }
 
   alive(): boolean {

@@ -6,9 +6,9 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { eventually } from "../../../../tests/fixtures/eventually.ts";
 import { need } from "../../../../tests/fixtures/need.ts";
 import { LONG_RUN_CPU_MS, RUNNER_THREADS_MAX } from "../contract.ts";
-import type { Conviction, WatchOrder } from "../watch.ts";
+import type { Conviction } from "../watch.ts";
 import { StatReader, startTicks, TICK_MS } from "./procfs.ts";
-import { Watchdog } from "./watchdog.ts";
+import { Watchdog, type WatchOrder } from "./watchdog.ts";
 
 const MB = 1024 * 1024;
 const GENEROUS = { cpu_ms: 60_000, wall_ms: 60_000, memory_bytes: 4_096 * MB, threads_max: 4_096, long_run_nice: 0 };
@@ -40,11 +40,11 @@ let watch = 0;
 /** Watches until the conviction, with only the given budget narrow. */
 function convicted(pid: number, narrow: Partial<WatchOrder>): Promise<Conviction> {
   const base = new StatReader(pid);
-  const rss_base_bytes = base.read()?.rss_bytes ?? 0;
+  const { rss_bytes: rss_base_bytes = 0, cpu_ticks: cpu_ticks_base = 0 } = base.read() ?? {};
   base.close();
   watchdog.adopt("rnr_a", pid);
   return new Promise((resolve) => {
-    watch = watchdog.watch({ runner: "rnr_a", pid, rss_base_bytes, ...GENEROUS, ...narrow }, resolve);
+    watch = watchdog.watch({ runner: "rnr_a", rss_base_bytes, cpu_ticks_base, ...GENEROUS, ...narrow }, resolve);
   });
 }
 
@@ -108,7 +108,7 @@ it("tells a run nothing of what was found of the one before it in the same proce
   const end = dead(children[0]);
   const told: string[] = [];
   watchdog.adopt("rnr_a", pid);
-  const order = { runner: "rnr_a", pid, rss_base_bytes: 0, ...GENEROUS };
+  const order = { runner: "rnr_a", rss_base_bytes: 0, cpu_ticks_base: 0, ...GENEROUS };
   const first = watchdog.watch({ ...order, cpu_ms: 30 }, () => told.push("first"));
   // Without giving way: it is convicted and dead, and the message of that has not been read.
   while (startTicks(pid) !== undefined);

@@ -2,135 +2,146 @@
  * The watchdog's thread: a busy event loop of the control plane must not delay a kill. Every 5 ms it reads the use of
  * each running guest and kills the one past a budget. It pings nothing: what a guest answers decides nothing.
  */
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "../../kernel/clock.ts";
 import { LONG_RUN_CPU_MS } from "../contract.ts";
-import type { Conviction, Order, Report, WatchOrder } from "../watch.ts";
+import type { Conviction, Order, Report } from "../watch.ts";
+import { type Budget, WatchBoard } from "../watch_board.ts";
 import { setThreadsPriority } from "./priority.ts";
-import { type ProcessUse, StatReader, TICK_MS } from "./procfs.ts";
+import { MemoryReader, StatReader, TICK_MS } from "./procfs.ts";
 
 const PERIOD_MS = 5;
+/** CPU is counted in ticks of 10 ms, and reading it costs five times what memory costs: it is read every other time. */
+const CPU_EVERY = 2;
+/** Nobody runs: the next run may be near, and waking up costs it more than some looks at the board cost us. */
+const LINGER_MS = 1_000;
 
 interface Watched {
-  order: WatchOrder;
-  cpu_ticks_base: number;
+  readonly runner: string;
+  readonly pid: number;
+  readonly stat: StatReader;
+  readonly memory: MemoryReader;
+  /** Of the run that it had when it was looked at last; 0: none. */
+  watch: number;
   since: number;
   rss_peak: number;
-  /** CPU since then that is not the run's. */
-  allowed_ms: number;
-  /** It has a lower priority than it began with. */
+  cpu_ms: number;
+  threads: number;
   niced: boolean;
+  convicted: boolean;
 }
 
 const clock = systemClock();
-const readers = new Map<string, StatReader>();
-const watched = new Map<string, Watched>();
+const board = new WatchBoard(workerData as SharedArrayBuffer);
+const watched = new Map<number, Watched>();
+let patrols = 0;
+let busy_at = 0;
 let stop: (() => void) | undefined;
 
 function publish(report: Report): void {
   parentPort?.postMessage(report);
 }
 
-function judge(entry: Watched, use: ProcessUse): Conviction["reason"] | undefined {
-  const { order } = entry;
-  if ((use.cpu_ticks - entry.cpu_ticks_base) * TICK_MS - entry.allowed_ms > order.cpu_ms) return "cpu_exceeded";
-  if (use.rss_bytes - order.rss_base_bytes > order.memory_bytes) return "memory_exceeded";
-  if (clock.monotonic() - entry.since > order.wall_ms) return "wall_exceeded";
-  if (use.threads > order.threads_max) return "threads_exceeded";
+function patrol(): void {
+  patrols += 1;
+  const now = clock.monotonic();
+  for (let slot = 0; slot < board.slots; slot++) {
+    const budget = board.read(slot);
+    if (budget === undefined) continue;
+    busy_at = now;
+    const entry = watched.get(slot);
+    if (entry !== undefined) look(slot, entry, budget, now);
+  }
+  if (now - busy_at > LINGER_MS) sleep();
+}
+
+function look(slot: number, entry: Watched, budget: Budget, now: number): void {
+  const is_new = entry.watch !== budget.watch;
+  if (is_new) Object.assign(entry, { watch: budget.watch, since: now, rss_peak: 0, niced: false, convicted: false });
+  if (entry.convicted) return;
+  const rss_bytes = entry.memory.read();
+  if (rss_bytes === undefined || rss_bytes === 0) return; // reaped, or a zombie
+  entry.rss_peak = Math.max(entry.rss_peak, rss_bytes);
+  if (is_new || patrols % CPU_EVERY === 0) {
+    const use = entry.stat.read();
+    if (use === undefined) return;
+    entry.cpu_ms = (use.cpu_ticks - budget.cpu_ticks_base) * TICK_MS;
+    entry.threads = use.threads;
+    if (budget.long_run_nice > 0 && !entry.niced && entry.cpu_ms >= LONG_RUN_CPU_MS) lower(slot, entry, budget);
+  }
+  const reason = judge(entry, budget, rss_bytes, now);
+  if (reason !== undefined) convict(slot, entry, budget, reason);
+}
+
+function judge(entry: Watched, budget: Budget, rss_bytes: number, now: number): Conviction["reason"] | undefined {
+  if (entry.cpu_ms - budget.allowed_ms > budget.cpu_ms) return "cpu_exceeded";
+  if (rss_bytes - budget.rss_base_bytes > budget.memory_bytes) return "memory_exceeded";
+  if (now - entry.since > budget.wall_ms) return "wall_exceeded";
+  if (entry.threads > budget.threads_max) return "threads_exceeded";
   return undefined;
 }
 
-function patrol(): void {
-  for (const [runner, entry] of watched) {
-    const use = readers.get(runner)?.read();
-    if (use === undefined) continue;
-    entry.rss_peak = Math.max(entry.rss_peak, use.rss_bytes);
-    if (isLong(entry, use)) lower(entry);
-    const reason = judge(entry, use);
-    if (reason === undefined) continue;
-    publish({
-      convicted: {
-        runner,
-        watch: entry.order.watch,
-        reason,
-        cpu_ms: (use.cpu_ticks - entry.cpu_ticks_base) * TICK_MS,
-        rss_peak_bytes: Math.max(0, entry.rss_peak - entry.order.rss_base_bytes),
-      },
-    });
-    watched.delete(runner);
-    try {
-      process.kill(entry.order.pid, "SIGKILL");
-    } catch {
-      // ESRCH: it went by itself since the read.
-    }
+function convict(slot: number, entry: Watched, budget: Budget, reason: Conviction["reason"]): void {
+  const { runner, watch, cpu_ms } = entry;
+  if (!board.isStill(slot, watch)) return; // it has ended since it was read
+  entry.convicted = true;
+  const rss_peak_bytes = Math.max(0, entry.rss_peak - budget.rss_base_bytes);
+  publish({ convicted: { runner, watch, reason, cpu_ms, rss_peak_bytes } });
+  try {
+    process.kill(entry.pid, "SIGKILL");
+  } catch {
+    // ESRCH: it went by itself since the read.
   }
-  pace();
-}
-
-/** No running guest, no timer. */
-function pace(): void {
-  if (watched.size > 0) stop ??= clock.every(PERIOD_MS, patrol);
-  else {
-    stop?.();
-    stop = undefined;
-  }
-}
-
-function watch(order: WatchOrder): void {
-  const use = readers.get(order.runner)?.read();
-  if (use === undefined) return;
-  watched.set(order.runner, {
-    order,
-    cpu_ticks_base: use.cpu_ticks,
-    since: clock.monotonic(),
-    rss_peak: use.rss_bytes,
-    allowed_ms: 0,
-    niced: false,
-  });
-}
-
-function isLong({ order, cpu_ticks_base, niced }: Watched, use: ProcessUse): boolean {
-  return order.long_run_nice > 0 && !niced && (use.cpu_ticks - cpu_ticks_base) * TICK_MS >= LONG_RUN_CPU_MS;
 }
 
 /** What runs for long gives way to what may be over in a moment. */
-function lower(entry: Watched): void {
+function lower(slot: number, entry: Watched, budget: Budget): void {
   entry.niced = true;
-  setThreadsPriority(entry.order.pid, entry.order.long_run_nice);
+  board.lowered(slot);
+  setThreadsPriority(entry.pid, budget.long_run_nice);
+  // When it ended meanwhile, its end may have come before ours had an effect that it could undo.
+  if (!board.isStill(slot, entry.watch)) setThreadsPriority(entry.pid, 0);
 }
 
-function allow(runner: string, cpu_ms: number): void {
-  const entry = watched.get(runner);
-  if (entry !== undefined) entry.allowed_ms += cpu_ms;
+function wake(): void {
+  busy_at = clock.monotonic();
+  board.setAwake(true);
+  stop ??= clock.every(PERIOD_MS, patrol);
 }
 
-/** The run has ended: the process may serve another, with the priority that all begin with. */
-function rest(runner: string): void {
-  const entry = watched.get(runner);
-  if (entry?.niced === true) setThreadsPriority(entry.order.pid, 0);
-  watched.delete(runner);
+/** No running guest, no timer. */
+function sleep(): void {
+  board.setAwake(false);
+  // Who began between our look and this word has seen us awake, and sent nothing.
+  for (let slot = 0; slot < board.slots; slot++) {
+    if (board.read(slot) === undefined) continue;
+    wake();
+    return;
+  }
+  stop?.();
+  stop = undefined;
 }
 
-function adopt(runner: string, pid: number): void {
+function adopt(runner: string, slot: number, pid: number): void {
   try {
-    readers.set(runner, new StatReader(pid));
+    const readers = { stat: new StatReader(pid), memory: new MemoryReader(pid) };
+    const nothing = { watch: 0, since: 0, rss_peak: 0, cpu_ms: 0, threads: 0, niced: false, convicted: false };
+    watched.set(slot, { runner, pid, ...readers, ...nothing });
   } catch {
     // It is gone already; its exit tells the main thread.
   }
 }
 
-function forget(runner: string): void {
-  watched.delete(runner);
-  readers.get(runner)?.close();
-  readers.delete(runner);
+function forget(slot: number): void {
+  const entry = watched.get(slot);
+  entry?.stat.close();
+  entry?.memory.close();
+  watched.delete(slot);
 }
 
 parentPort?.on("message", (order: Order) => {
-  if (order.op === "adopt") adopt(order.runner, order.pid);
-  else if (order.op === "watch") watch(order);
-  else if (order.op === "allow") allow(order.runner, order.cpu_ms);
-  else if (order.op === "rest") rest(order.runner);
-  else if (order.op === "forget") forget(order.runner);
+  if (order.op === "adopt") adopt(order.runner, order.slot, order.pid);
+  else if (order.op === "forget") forget(order.slot);
+  else if (order.op === "wake") wake();
   else publish({ synced: order.n });
-  pace();
 });

@@ -1,0 +1,75 @@
+import { Worker } from "node:worker_threads";
+import { expect, it } from "vitest";
+import { type Budget, WATCHED_MAX, WatchBoard } from "./watch_board.ts";
+
+const budget = (n: number): Budget => ({
+  watch: n,
+  cpu_ms: n,
+  wall_ms: n,
+  memory_bytes: n,
+  rss_base_bytes: n,
+  threads_max: n,
+  long_run_nice: n,
+  cpu_ticks_base: n,
+  allowed_ms: n,
+});
+
+it("shows the other side what was begun, allowed and ended", () => {
+  const board = new WatchBoard();
+  const other = new WatchBoard(board.shared);
+  expect(other.slots).toBe(0);
+  board.begin(3, { ...budget(7), allowed_ms: 0 });
+  board.allow(3, 20);
+  board.allow(3, 5);
+  expect(other.read(3)).toEqual({ ...budget(7), allowed_ms: 25 });
+  expect(other.slots).toBe(4);
+  expect(other.isStill(3, 7)).toBe(true);
+  expect(other.read(2)).toBeUndefined();
+  board.end(3);
+  expect(other.read(3)).toBeUndefined();
+  expect(other.isStill(3, 7)).toBe(false);
+});
+
+it("tells whoever ends a run that its priority was lowered, once", () => {
+  const board = new WatchBoard();
+  board.begin(0, budget(1));
+  new WatchBoard(board.shared).lowered(0);
+  expect(board.end(0)).toBe(true);
+  board.begin(0, budget(2));
+  expect(board.end(0)).toBe(false);
+});
+
+it("has WATCHED_MAX slots and not one more", () => {
+  const board = new WatchBoard();
+  board.begin(WATCHED_MAX - 1, budget(1));
+  expect(board.read(WATCHED_MAX - 1)).toEqual(budget(1));
+  expect(() => board.begin(WATCHED_MAX, budget(1))).toThrow("Invariant");
+});
+
+it("never shows half of one run and half of another, to a thread that reads while it changes", async () => {
+  const board = new WatchBoard();
+  const done = new Int32Array(new SharedArrayBuffer(4));
+  // The same few lines as `read`, in a thread of their own: workers of the tests load no TypeScript.
+  const source = `
+    const { workerData: { shared, slots, done } } = require("node:worker_threads");
+    const numbers = new Float64Array(shared, 0, slots * 9);
+    const words = new Int32Array(shared, slots * 9 * 8);
+    let read = 0, torn = 0;
+    while (Atomics.load(done, 0) === 0) {
+      const before = Atomics.load(words, 2);
+      const seen = Array.from(numbers.subarray(0, 9));
+      if (before % 2 !== 0 || Atomics.load(words, 2) !== before) continue;
+      read += 1;
+      if (new Set(seen).size !== 1) torn += 1;
+    }
+    require("node:worker_threads").parentPort.postMessage({ read, torn });`;
+  const worker = new Worker(source, { eval: true, workerData: { shared: board.shared, slots: WATCHED_MAX, done } });
+  const answer = new Promise<{ read: number; torn: number }>((resolve) => worker.once("message", resolve));
+  await new Promise((resolve) => worker.once("online", resolve));
+  for (let n = 1; n <= 300_000; n++) board.begin(0, budget(n));
+  Atomics.store(done, 0, 1);
+  const { read, torn } = await answer;
+  expect(torn).toBe(0);
+  expect(read).toBeGreaterThan(0);
+  await worker.terminate();
+});

@@ -4,7 +4,10 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { z } from "zod";
+import { ORIGIN_CHARS_MAX } from "./evidence/contract.ts";
+import { isNoteName } from "./evidence/note.ts";
 import { NODE_SILENT_MS, NODE_SILENT_MS_MAX, NODE_SILENT_MS_MIN } from "./intent/contract.ts";
+import { type WitnessChoice, witness_list, witnessChoices } from "./witness_choice.ts";
 
 /** Where state and evidence are kept. The URL may hold a password: it is shown to nobody. */
 export type StoreChoice = { engine: "sqlite" } | { engine: "postgres"; url: string };
@@ -37,6 +40,10 @@ export interface Config {
   insecure_no_jail: boolean;
   /** Absolute paths of contract documents for tenant `default`. */
   contracts: string[];
+  /** What a new log is called, and the name of its keys; undefined: a random one. */
+  log_origin: string | undefined;
+  /** Where copies of checkpoints go. */
+  witnesses: WitnessChoice[];
   /** How long a stop waits for running runs. */
   drain_ms: number;
   log_level: "debug" | "info" | "warn" | "error";
@@ -65,6 +72,11 @@ const file = z.strictObject({
   runner_uid: z.int().min(1).max(4_294_967_294).optional(),
   insecure_no_jail: z.boolean().optional(),
   contracts: z.array(z.string()).max(1_000).optional(),
+  log_origin: z
+    .string()
+    .refine(isNoteName, `a log's name has 1 to ${ORIGIN_CHARS_MAX} characters, no space and no plus`)
+    .optional(),
+  witnesses: witness_list.optional(),
   drain_ms: z.int().min(0).max(900_000).optional(),
   log_level: z.enum(["debug", "info", "warn", "error"]).optional(),
 });
@@ -90,6 +102,8 @@ export function readConfig(args: string[]): Config {
     runner_uid: from_file.runner_uid ?? 65_534,
     insecure_no_jail: options["insecure-no-jail"] ?? from_file.insecure_no_jail ?? false,
     contracts: from_file.contracts ?? [],
+    log_origin: from_file.log_origin,
+    witnesses: witnessChoices(from_file.witnesses ?? [], dirname(resolve(options.config ?? "."))),
     drain_ms: from_file.drain_ms ?? 10_000,
     log_level: from_file.log_level ?? "info",
     ready_fd: options["ready-fd"] === undefined ? undefined : Number(options["ready-fd"]),

@@ -21,6 +21,7 @@ import type { JailReport } from "./execution/contract.ts";
 import { systemClock } from "./kernel/clock.ts";
 import { probePostgres } from "./storage/adapters/postgres_probe.ts";
 import { VERSION } from "./version.ts";
+import { probeWitnesses } from "./witness_probe.ts";
 
 /** `false` means that Gantry cannot do its work here, `"warn"` that it can do it less well. */
 export interface Check {
@@ -46,12 +47,13 @@ export async function doctor(args: string[]): Promise<number> {
   try {
     const checks: Check[] = [
       node(),
-      git(),
+      git(config.witnesses.some(({ kind }) => kind === "git")),
       ...(await jails(scratch, config.runner_uid)),
       cgroups(),
       socketPath(),
       disk(at),
       syncLatency(at),
+      ...(await probeWitnesses(config.witnesses, scratch, systemClock())),
       ...(config.store.engine === "postgres" ? await probePostgres(config.store.url, systemClock()) : []),
     ];
     const ok = checks.every((check) => check.ok !== false);
@@ -69,11 +71,15 @@ function node(): Check {
   return { name: "node", ok, detail: process.version, ...(ok ? {} : { fix }) };
 }
 
-function git(): Check {
+/** @param is_needed  a witness of the configuration is a git remote. */
+function git(is_needed: boolean): Check {
   try {
     return { name: "git", ok: true, detail: execFileSync("git", ["--version"], { encoding: "utf8" }).trim() };
   } catch {
-    return { name: "git", ok: "warn", detail: "not found", fix: "apt-get install git" };
+    const detail = is_needed
+      ? "not found, and a witness is a git remote"
+      : "not found; git remotes as witnesses need it";
+    return { name: "git", ok: is_needed ? false : "warn", detail, fix: "apt-get install git" };
   }
 }
 

@@ -1,18 +1,20 @@
 /**
  * The only composition root: reads the configuration, builds every room, fills their ports, starts the listener.
- * `server.js up` serves until it is told to stop; `server.js doctor` looks at the host.
+ * `server.js up` serves until it is told to stop; `server.js doctor` looks at the host, `server.js audit` at a store.
  */
 import { readFileSync, rmSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { audit } from "./audit_command.ts";
 import { banner } from "./banner.ts";
 import { type Config, readConfig, UsageError } from "./config.ts";
 import { doctor } from "./doctor.ts";
-import { EvidenceLedger } from "./evidence/ledger.ts";
-import { evidenceRoutes } from "./evidence/routes.ts";
+import { kinds as evidence_kinds } from "./evidence/kinds.ts";
+import type { LogGuard } from "./evidence/log_guard.ts";
 import { openStateKey } from "./evidence/state_key.ts";
 import { migrations as evidence_migrations } from "./evidence/store.ts";
+import { buildEvidence, evidenceSurfaces } from "./evidence_parts.ts";
 import { bootIn } from "./execution/adapters/boot.ts";
 import { chooseJail } from "./execution/adapters/choose_jail.ts";
 import { esbuildTransform } from "./execution/adapters/esbuild.ts";
@@ -52,6 +54,7 @@ import { openSqlite } from "./storage/adapters/sqlite.ts";
 import { agreementsOf } from "./storage/agreements.ts";
 import type { Storage } from "./storage/contract.ts";
 import { VERSION } from "./version.ts";
+import { openSinks } from "./witness_choice.ts";
 
 const EXIT_USAGE = 2;
 const EXIT_SOFTWARE = 70;
@@ -92,18 +95,24 @@ async function buildLower(config: Config, ground: Ground) {
     const is_shared = config.store.engine === "postgres";
     if (is_shared) await demandSharedBlobs(storage, config.blobs, ground.random);
     const files = openPrivateFiles(config.data, ground.random);
-    const ledger = new EvidenceLedger({
+    const evidence = buildEvidence(config, {
       ...ground,
       storage,
+      files,
       state_key: await openStateKey(agreementsOf(storage), files, ground.random),
-      kinds: { ...identity_kinds, ...policy_kinds, ...intent_kinds, ...timer_kinds },
+      kinds: { ...evidence_kinds, ...identity_kinds, ...policy_kinds, ...intent_kinds, ...timer_kinds },
+      node: nodeId(config),
+      sinks: openSinks(config.witnesses, { clock: ground.clock, data: config.data }),
     });
+    const { ledger } = evidence;
     const owned = await bootstrap({ ...ground, storage, files, ledger, node: is_shared ? nodeId(config) : undefined });
     const identity = new IdentityRegistry({ ...ground, storage, ledger });
     const policy = new ContractPolicy({ ...ground, storage, ledger });
+    // From here on nothing is recorded that the log could not take.
+    await evidence.sealer.start();
     const documents = config.contracts.map((path) => ({ name: path, text: readContract(path) }));
     await policy.applyAll(owned.tenant, documents, [{ actor: owned.owner, kind: "human" }]);
-    return { storage, files, ledger, identity, policy, owned };
+    return { storage, files, evidence, ledger, identity, policy, owned };
   } catch (error) {
     await storage.close();
     throw error;
@@ -165,9 +174,10 @@ function poolTrouble(pool: RunnerPool): string | undefined {
 }
 
 /** What makes `/readyz` red. */
-function checksOf(storage: Storage, pool: RunnerPool, runs: RunsLife) {
+function checksOf(storage: Storage, log: LogGuard, pool: RunnerPool, runs: RunsLife) {
   return {
     storage: () => storage.unwritable(),
+    evidence: () => log.trouble(),
     runners: () => poolTrouble(pool),
     node: () => runs.trouble(),
   };
@@ -189,11 +199,19 @@ function startTimers({ storage, ledger, owned }: Awaited<ReturnType<typeof build
   });
 }
 
+/** What was recorded is sealed before the store goes; nothing is appended any more. */
+async function closeLower({ storage, evidence }: Awaited<ReturnType<typeof buildLower>>): Promise<void> {
+  await storage.timers.stop();
+  await evidence.witnesses.stop();
+  await evidence.sealer.close();
+  await storage.close();
+}
+
 async function up(config: Config): Promise<void> {
   const ground = groundOf(config);
   const { clock, logger } = ground;
   const lower = await buildLower(config, ground);
-  const { storage, files, ledger, identity, policy } = lower;
+  const { storage, files, evidence, ledger, identity, policy } = lower;
   const execution = await buildExecution(config, ground);
   const runs = createRuns({
     ...ground,
@@ -205,13 +223,18 @@ async function up(config: Config): Promise<void> {
   const app = createApp({
     ...ground,
     identity,
-    routes: [runRoutes({ runs, identity }), policyRoutes({ policy, identity }), evidenceRoutes({ ledger, identity })],
-    checks: checksOf(storage, execution.pool, runs),
+    routes: [
+      runRoutes({ runs, identity }),
+      policyRoutes({ policy, identity }),
+      ...evidenceSurfaces(evidence, identity),
+    ],
+    checks: checksOf(storage, evidence.guard, execution.pool, runs),
     version: VERSION,
   });
   const recovered = await runs.recover();
   if (recovered.lost + recovered.requeued > 0) logger.warn(recovered, "took up what an earlier start left behind");
   startTimers(lower, logger);
+  evidence.witnesses.start(lower.owned.tenant);
   const listener = await listen(app, { host: config.host, port: config.port, clock }).catch(async (error: unknown) => {
     await execution.close();
     throw listenFault(error, config);
@@ -225,8 +248,7 @@ async function up(config: Config): Promise<void> {
   ledger.close();
   await Promise.all([runs.drain(config.drain_ms), listener.close(config.drain_ms)]);
   await execution.close();
-  await storage.timers.stop();
-  await storage.close();
+  await closeLower(lower);
 
   async function stopSignal(log: Logger): Promise<void> {
     const signalled = new Promise<string>((resolve) => {
@@ -274,7 +296,8 @@ async function main([command = "", ...args]: string[]): Promise<number> {
     return 0;
   }
   if (command === "doctor") return doctor(args);
-  throw new UsageError(`"${command}" is not a command of the server; there are up and doctor.`);
+  if (command === "audit") return audit(args);
+  throw new UsageError(`"${command}" is not a command of the server; there are up, doctor and audit.`);
 }
 
 /** What a person reads who started this: a sentence where it is known what is wrong, else the stack. */

@@ -85,9 +85,12 @@ describe("an entry", () => {
     const { bytes } = build({ subjects: [{ table: "runs", id: "run_1", row: { id: "run_1" } }] });
     const view = viewEntry(5, bytes);
     expect(Object.keys(view).sort()).toEqual(
-      ["actor", "arrival", "at", "data", "id", "kind", "leaf", "refs", "sealed", "tenant"].sort(),
+      ["actor", "at", "data", "id", "index", "kind", "leaf", "refs", "sealed", "tenant"].sort(),
     );
-    expect(view).toMatchObject({ arrival: 5, sealed: false });
+    expect(view).toMatchObject({ index: 5, sealed: true });
+    const waiting = viewEntry(undefined, bytes);
+    expect(waiting.sealed).toBe(false);
+    expect("index" in waiting).toBe(false);
     expect(view.leaf).toMatch(/^[0-9a-f]{64}$/);
   });
 

@@ -1,6 +1,6 @@
 import { canonicalJson } from "../kernel/canonical.ts";
 import { GantryError } from "../kernel/errors.ts";
-import { hmacHex, sha256 } from "../kernel/hash.ts";
+import { hmacHex } from "../kernel/hash.ts";
 import type { EntryId } from "../kernel/ids.ts";
 import type { Row, Value } from "../storage/contract.ts";
 import {
@@ -14,9 +14,8 @@ import {
   errors,
   type KindSchemas,
 } from "./contract.ts";
+import { leafHash } from "./tree.ts";
 
-/** The leaf's domain separation (RFC 6962, 2.1): an inner node starts with 0x01, so that neither passes for the other. */
-const LEAF_PREFIX = Uint8Array.of(0x00);
 const STATE_DOMAIN = "gantry.state.v1";
 const VERSION = 1;
 
@@ -36,6 +35,8 @@ export interface EntryBody {
   contract?: { name: string; version: number };
   decision?: { verdict: "allow" | "deny" | "needs_human"; codes: string[] };
   data: Record<string, unknown>;
+  /** Private field to the commitment to its value; absent when there is none. */
+  sealed?: Record<string, string>;
   /** `table/id` to the keyed digest of the audited row, null when the row is gone. */
   state: Record<string, string | null>;
 }
@@ -52,6 +53,8 @@ export interface Stamp {
   id: EntryId;
   at: number;
   salt: Uint8Array;
+  /** What the body says of the draft's private fields, by name. */
+  sealed?: Record<string, string>;
 }
 
 /**
@@ -66,12 +69,12 @@ export function buildEntry(draft: EntryDraft, stamp: Stamp, kinds: KindSchemas, 
     const body = bodyOf(draft, refs, stamp, key);
     const bytes = Buffer.from(canonicalJson(body), "utf8");
     if (bytes.byteLength > ENTRY_BYTES_MAX) {
-      throw bad(draft, `the body has ${bytes.byteLength} bytes, ${ENTRY_BYTES_MAX} are allowed`);
+      throw badEntry(draft, `the body has ${bytes.byteLength} bytes, ${ENTRY_BYTES_MAX} are allowed`);
     }
     return { body, bytes, leaf: leafHash(bytes) };
   } catch (cause) {
     // Canonical JSON refuses fractions, lone surrogates and U+0000 with a TypeError.
-    if (cause instanceof TypeError) throw bad(draft, cause.message, cause);
+    if (cause instanceof TypeError) throw badEntry(draft, cause.message, cause);
     throw cause;
   }
 }
@@ -93,6 +96,7 @@ function bodyOf(draft: EntryDraft, refs: string[], stamp: Stamp, key: Uint8Array
   if (draft.snapshot !== undefined) body.snapshot = draft.snapshot;
   if (draft.contract !== undefined) body.contract = draft.contract;
   if (draft.decision !== undefined) body.decision = draft.decision;
+  if (stamp.sealed !== undefined) body.sealed = stamp.sealed;
   for (const { table, id, row } of draft.subjects ?? []) {
     body.state[`${table}/${id}`] = row === null ? null : stateDigest(key, table, id, row);
   }
@@ -101,34 +105,30 @@ function bodyOf(draft: EntryDraft, refs: string[], stamp: Stamp, key: Uint8Array
 
 function judge(draft: EntryDraft, refs: string[], kinds: KindSchemas): void {
   const schema = Object.hasOwn(kinds, draft.kind) ? kinds[draft.kind] : undefined;
-  if (schema === undefined) throw bad(draft, "no room has registered this kind");
-  if (draft.actor.length > ENTRY_ACTORS_MAX) throw bad(draft, `more than ${ENTRY_ACTORS_MAX} actors`);
-  if (refs.length > ENTRY_REFS_MAX) throw bad(draft, `more than ${ENTRY_REFS_MAX} refs`);
+  if (schema === undefined) throw badEntry(draft, "no room has registered this kind");
+  if (draft.actor.length > ENTRY_ACTORS_MAX) throw badEntry(draft, `more than ${ENTRY_ACTORS_MAX} actors`);
+  if (refs.length > ENTRY_REFS_MAX) throw badEntry(draft, `more than ${ENTRY_REFS_MAX} refs`);
   if (refs.some((ref) => ref.length === 0 || ref.length > ENTRY_REF_CHARS_MAX)) {
-    throw bad(draft, `a ref has 1 to ${ENTRY_REF_CHARS_MAX} characters`);
+    throw badEntry(draft, `a ref has 1 to ${ENTRY_REF_CHARS_MAX} characters`);
   }
   const subjects = draft.subjects ?? [];
-  if (subjects.length > ENTRY_SUBJECTS_MAX) throw bad(draft, `more than ${ENTRY_SUBJECTS_MAX} subjects`);
+  if (subjects.length > ENTRY_SUBJECTS_MAX) throw badEntry(draft, `more than ${ENTRY_SUBJECTS_MAX} subjects`);
   const names = new Set(subjects.map(({ table, id }) => `${table}/${id}`));
-  if (names.size !== subjects.length) throw bad(draft, "one row is named twice");
+  if (names.size !== subjects.length) throw badEntry(draft, "one row is named twice");
   try {
     schema.parse(draft.data);
   } catch (cause) {
-    throw bad(draft, "the data do not fit the kind's schema", cause);
+    throw badEntry(draft, "the data do not fit the kind's schema", cause);
   }
 }
 
-function bad(draft: EntryDraft, problem: string, cause?: unknown): GantryError {
+/** @param problem  for the log; the caller learns only which record failed. */
+export function badEntry(draft: EntryDraft, problem: string, cause?: unknown): GantryError {
   return new GantryError(errors.BAD_ENTRY, {
     detail: `The record of this action (${draft.kind}) could not be made, so nothing was changed.`,
     internal: { kind: draft.kind, problem },
     ...(cause === undefined ? {} : { cause }),
   });
-}
-
-/** SHA-256(0x00 ‖ body), 32 bytes (RFC 6962, 2.1). */
-export function leafHash(body: Uint8Array): Uint8Array {
-  return sha256(LEAF_PREFIX, body);
 }
 
 /**
@@ -158,7 +158,14 @@ export function readBody(bytes: Uint8Array): EntryBody {
 }
 
 /** What a reader gets: the body without what only verification needs, and the leaf that the body hashes to. */
-export function viewEntry(arrival: number, bytes: Uint8Array): EntryView {
-  const { v: _v, salt: _salt, state: _state, ...shown } = readBody(bytes);
-  return { ...shown, arrival, leaf: Buffer.from(leafHash(bytes)).toString("hex"), sealed: false };
+export function viewEntry(index: number | undefined, bytes: Uint8Array): EntryView {
+  const { v: _v, salt: _salt, state: _state, sealed: commitments, ...shown } = readBody(bytes);
+  const view: EntryView = {
+    ...shown,
+    leaf: Buffer.from(leafHash(bytes)).toString("hex"),
+    sealed: index !== undefined,
+  };
+  if (commitments !== undefined) view.commitments = commitments;
+  if (index !== undefined) view.index = index;
+  return view;
 }

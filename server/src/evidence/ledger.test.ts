@@ -28,6 +28,19 @@ const note = (tenant: TenantId, n: number, more: Partial<EntryDraft> = {}): Entr
 });
 const append = (draft: EntryDraft): Promise<EntryId> => ground.storage.write((tx) => ledger.append(tx, draft));
 const numbers = (items: EntryView[]): unknown[] => items.map((item) => item.data["n"]);
+const read = async (sql: string, params: string[] = []): Promise<number> =>
+  Number((await ground.storage.get(sql, params))?.["n"]);
+/** What the sealer does for readers: gives the oldest entries that wait their places in the log. */
+const seal = (count = Number.MAX_SAFE_INTEGER): Promise<void> =>
+  ground.storage.write((tx) => {
+    tx.run(
+      `INSERT INTO evidence_leaves (idx, arrival)
+       SELECT (SELECT COUNT(*) FROM evidence_leaves) + ROW_NUMBER() OVER (ORDER BY e.arrival) - 1, e.arrival
+       FROM evidence_entries e LEFT JOIN evidence_leaves l ON l.arrival = e.arrival
+       WHERE l.arrival IS NULL ORDER BY e.arrival LIMIT ?`,
+      [count],
+    );
+  });
 
 describe("appending", () => {
   it("writes the entry, its pending leaf, its refs and its subjects in the caller's unit", async () => {
@@ -35,14 +48,20 @@ describe("appending", () => {
     const row = { id: tenant, n: 1 };
     const id = await append(note(tenant, 1, { refs: ["ref-a"], subjects: [{ table: "notes", id: tenant, row }] }));
     const view = await ledger.get(id, tenant);
-    const pending = await ground.storage.get("SELECT leaf FROM evidence_pending WHERE arrival = ?", [view.arrival]);
+    const pending = await ground.storage.get(
+      "SELECT leaf FROM evidence_pending p JOIN evidence_entries e ON e.arrival = p.arrival WHERE e.id = ?",
+      [id],
+    );
     expect(Buffer.from(pending?.["leaf"] as Uint8Array).toString("hex")).toBe(view.leaf);
     const subject = () =>
-      ground.storage.get("SELECT arrival, gone FROM evidence_subjects WHERE subject = ?", [`notes/${tenant}`]);
-    expect(await subject()).toEqual({ arrival: view.arrival, gone: 0 });
+      ground.storage.get(
+        "SELECT e.id, s.gone FROM evidence_subjects s JOIN evidence_entries e ON e.arrival = s.arrival WHERE subject = ?",
+        [`notes/${tenant}`],
+      );
+    expect(await subject()).toEqual({ id, gone: 0 });
 
     const later = await append(note(tenant, 2, { subjects: [{ table: "notes", id: tenant, row: null }] }));
-    expect(await subject()).toEqual({ arrival: (await ledger.get(later, tenant)).arrival, gone: 1 });
+    expect(await subject()).toEqual({ id: later, gone: 1 });
   });
 
   it("leaves nothing behind when the unit rolls back", async () => {
@@ -66,13 +85,17 @@ describe("appending", () => {
     expect((await ledger.list({ tenant, limit: 10 })).items).toEqual([]);
   });
 
-  it("gives rising arrivals and ids to concurrent units", async () => {
+  it("gives concurrent units places of their own, in the order of arrival", async () => {
     const tenant = newTenant();
     await Promise.all(Array.from({ length: 100 }, (_, n) => append(note(tenant, n))));
     const { items } = await ledger.list({ tenant, limit: ENTRIES_PAGE_MAX });
     expect(new Set(numbers(items)).size).toBe(100);
-    expect(items.map((item) => item.arrival)).toEqual(items.map((item) => item.arrival).sort((a, b) => a - b));
     expect(new Set(items.map((item) => item.leaf)).size).toBe(100);
+    await seal();
+    const sealed = (await ledger.list({ tenant, limit: ENTRIES_PAGE_MAX })).items;
+    expect(sealed.map(({ id }) => id)).toEqual(items.map(({ id }) => id));
+    const [first] = sealed;
+    expect(sealed.map(({ index }) => index)).toEqual(sealed.map((_, n) => (first?.index ?? 0) + n));
   });
 });
 
@@ -96,7 +119,8 @@ describe("reading", () => {
         fc.array(fact, { maxLength: 30 }),
         query,
         fc.integer({ min: 1, max: 7 }),
-        async (facts, asked, limit) => {
+        fc.nat({ max: 6 }),
+        async (facts, asked, limit, waiting) => {
           // Refs and tenants of their own, so that earlier examples are not seen.
           const ids: Record<string, TenantId> = { a: newTenant(), b: newTenant() };
           const refOf = (name: string): string => `${name}-${ids["a"]}`;
@@ -108,6 +132,10 @@ describe("reading", () => {
               ledger.append(tx, note(ids[each.tenant]!, n, more));
             });
           });
+          // At most as many wait as a page shows, or the last page would leave some out.
+          const left = Math.min(waiting, limit - 1);
+          const count = await read("SELECT COUNT(*) AS n FROM evidence_pending");
+          await seal(Math.max(0, count - left - (await read("SELECT COUNT(*) AS n FROM evidence_leaves"))));
           const tenant = asked.tenant ?? "a";
           const expected = facts.flatMap((each, n) =>
             each.tenant === tenant &&
@@ -148,8 +176,82 @@ describe("reading", () => {
   it("has a last page without a cursor, also when it is exactly full", async () => {
     const tenant = newTenant();
     for (const n of [1, 2]) await append(note(tenant, n));
+    await seal();
     expect((await ledger.list({ tenant, limit: 2 })).next).toBeUndefined();
     expect((await ledger.list({ tenant, limit: 1 })).next).toBeDefined();
+  });
+
+  it("shows what waits to be sealed on the last page, and never makes it a cursor", async () => {
+    const tenant = newTenant();
+    for (const n of [1, 2]) await append(note(tenant, n));
+    await seal();
+    for (const n of [3, 4, 5]) await append(note(tenant, n));
+    const shown = async (query: object) => {
+      const { items, next } = await ledger.list({ tenant, limit: 10, ...query });
+      return { numbers: numbers(items), sealed: items.map(({ index }) => index !== undefined), next };
+    };
+    const whole = await ledger.list({ tenant, limit: 10 });
+    expect(whole.items.map(({ sealed }) => sealed)).toEqual([true, true, false, false, false]);
+    const [, second] = whole.items;
+    expect(await shown({ limit: 2 })).toEqual({
+      numbers: [1, 2],
+      sealed: [true, true],
+      next: String(second?.index),
+    });
+    expect(await shown({ cursor: String(second?.index) })).toMatchObject({ numbers: [3, 4, 5], next: undefined });
+    // More wait than the page holds: what is left out will be found after the cursor that the reader has.
+    expect(await shown({ limit: 4 })).toMatchObject({ numbers: [1, 2, 3, 4], next: undefined });
+    expect(await shown({ sealed: true })).toMatchObject({ numbers: [1, 2], next: undefined });
+  });
+
+  it("refuses a cursor that this log has not reached", async () => {
+    const tenant = newTenant();
+    await append(note(tenant, 1));
+    await seal();
+    const size = await read("SELECT COUNT(*) AS n FROM evidence_leaves");
+    expect((await ledger.list({ tenant, limit: 1, cursor: String(size - 1) })).items).toEqual([]);
+    const past = ledger.list({ tenant, limit: 1, cursor: String(size) });
+    await expect(past).rejects.toMatchObject({ code: "EVIDENCE_BAD_RANGE" });
+  });
+
+  it("resumes with no loss and no repeat while entries are appended and sealed", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 12 }),
+        fc.array(fc.integer({ min: 0, max: 7 }), { minLength: 1, maxLength: 12 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (batches, seals, limit) => {
+          const tenant = newTenant();
+          let n = 0;
+          let done = false;
+          const writing = (async () => {
+            for (const [i, size] of batches.entries()) {
+              await Promise.all(Array.from({ length: size }, () => append(note(tenant, n++))));
+              await append(note(newTenant(), -1));
+              await seal(seals[i % seals.length]);
+            }
+            await seal();
+            done = true;
+          })();
+          const found: string[] = [];
+          let cursor: string | undefined;
+          for (let last = false; !last; ) {
+            last = done;
+            // Nothing but the index of the last entry is kept, as a client that starts anew would have it.
+            const more = cursor === undefined ? {} : { cursor };
+            const { items, next } = await ledger.list({ tenant, limit, sealed: true, ...more });
+            found.push(...items.map(({ id }) => id));
+            cursor = items.at(-1)?.index?.toString() ?? cursor;
+            if (next !== undefined) last = false;
+          }
+          await writing;
+          const all = await ledger.list({ tenant, limit: ENTRIES_PAGE_MAX });
+          expect(found).toEqual(all.items.map(({ id }) => id));
+          expect(found).toHaveLength(n);
+        },
+      ),
+      { numRuns: 25 },
+    );
   });
 
   it("gives at most 200 entries a page", async () => {
@@ -181,6 +283,7 @@ describe("following", () => {
   it("gives what is there, then what arrives, and resumes without loss or repeat", async () => {
     const tenant = newTenant();
     await append(note(tenant, 1));
+    await seal();
     const first = new AbortController();
     const pages = ledger.follow({ tenant, limit: 10 }, first.signal);
     const old = (await pages.next()).value as EntryView[];
@@ -188,13 +291,15 @@ describe("following", () => {
     const next = pages.next();
     await append(note(newTenant(), 99));
     await append(note(tenant, 2));
+    await seal();
+    await append(note(tenant, 3));
     expect(numbers((await next).value as EntryView[])).toEqual([2]);
     first.abort();
     expect((await pages.next()).done).toBe(true);
 
-    await append(note(tenant, 3));
+    await seal();
     const second = new AbortController();
-    const resumed = ledger.follow({ tenant, limit: 10, cursor: String(old[0]!.arrival) }, second.signal);
+    const resumed = ledger.follow({ tenant, limit: 10, cursor: String(old[0]!.index) }, second.signal);
     expect(numbers((await resumed.next()).value as EntryView[])).toEqual([2, 3]);
     second.abort();
   });

@@ -1,11 +1,12 @@
-import { OpenAPIHono } from "@hono/zod-openapi";
+import type { OpenAPIHono } from "@hono/zod-openapi";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
+import { roomApp } from "../../../tests/fixtures/room_app.ts";
 import type { Principal, RouteEnv } from "../identity/contract.ts";
-import { isGantryError, problemOf } from "../kernel/errors.ts";
 import type { EntryId } from "../kernel/ids.ts";
 import { ENTRIES_PAGE_MAX, type EntryView } from "./contract.ts";
+import { RecordedOpening } from "./private_values.ts";
 import { evidenceRoutes } from "./routes.ts";
 
 let ground: Ground;
@@ -16,24 +17,24 @@ let ids: EntryId[];
 beforeAll(async () => {
   ground = await openGround({ kinds: { "note.made": z.strictObject({ n: z.int() }) } });
   ({ owner: who } = ground);
-  app = new OpenAPIHono<RouteEnv>({
-    defaultHook: (result) => {
-      if (!result.success) throw result.error;
-    },
-  });
-  app.use(async (c, next) => {
-    c.set("who", who);
-    await next();
-  });
-  app.onError((error, c) => {
-    if (isGantryError(error)) return c.json(problemOf(error), error.kind.status as 400);
-    return c.json({ code: error.name }, error instanceof z.ZodError ? 400 : 500);
-  });
-  app.route("/", evidenceRoutes<Principal>({ ledger: ground.ledger, identity: ground.identity }));
+  app = roomApp(() => who);
+  app.route("/", evidenceRoutes<Principal>({ ...ground, values: new RecordedOpening(ground) }));
   ids = [];
   for (const n of [1, 2, 3]) ids.push(await note(n));
+  await seal();
 });
 afterAll(() => ground.remove());
+
+/** What the sealer does for readers: gives each entry that waits its place in the log. */
+const seal = (): Promise<void> =>
+  ground.storage.write((tx) => {
+    tx.run(
+      `INSERT INTO evidence_leaves (idx, arrival)
+       SELECT (SELECT COUNT(*) FROM evidence_leaves) + ROW_NUMBER() OVER (ORDER BY e.arrival) - 1, e.arrival
+       FROM evidence_entries e LEFT JOIN evidence_leaves l ON l.arrival = e.arrival WHERE l.arrival IS NULL`,
+      [],
+    );
+  });
 
 const note = (n: number, ref = "ref-1"): Promise<EntryId> =>
   ground.storage.write((tx) =>
@@ -59,25 +60,40 @@ it("entries come by page, by ref and by kind", async () => {
   expect(second.body.next).toBeUndefined();
 });
 
-it("NDJSON has one entry a line, and the arrival of the last is the cursor", async () => {
+it("NDJSON has one sealed entry a line, and the index of the last is the cursor", async () => {
   const answer = await app.request(`${path}?ref=ref-1&limit=2`, { headers: { accept: "application/x-ndjson" } });
   expect(answer.headers.get("content-type")).toBe("application/x-ndjson");
   const lines = (await answer.text()).trimEnd().split("\n");
   const entries = lines.map((line) => JSON.parse(line) as EntryView);
   expect(entries.map((entry) => entry.id)).toEqual(ids.slice(0, 2));
-  const rest = await page(`ref=ref-1&cursor=${entries.at(-1)!.arrival}`);
+  const rest = await page(`ref=ref-1&cursor=${entries.at(-1)!.index}`);
   expect(rest.body.items.map((item) => item.id)).toEqual(ids.slice(2));
 });
 
-it("a followed ledger streams what arrives, until the reader leaves", async () => {
+it("a followed ledger streams what is sealed, until the reader leaves", async () => {
   await note(4, "ref-2");
+  await seal();
   const last = (await page("ref=ref-2")).body.items.at(-1)!;
-  const answer = await app.request(`${path}?follow=1&ref=ref-2&cursor=${last.arrival}`);
+  const answer = await app.request(`${path}?follow=1&ref=ref-2&cursor=${last.index}`);
   const reader = answer.body!.getReader();
   const id = await note(5, "ref-2");
+  await seal();
   const { value } = await reader.read();
   expect((JSON.parse(new TextDecoder().decode(value)) as EntryView).id).toBe(id);
   await reader.cancel();
+});
+
+it("what waits to be sealed is on the page, and not in NDJSON", async () => {
+  const id = await note(6, "ref-6");
+  expect((await page("ref=ref-6")).body.items).toMatchObject([{ id, sealed: false }]);
+  const answer = await app.request(`${path}?ref=ref-6`, { headers: { accept: "application/x-ndjson" } });
+  expect(await answer.text()).toBe("");
+});
+
+it.each(["", "&follow=1"])("a cursor past the end of the log is refused%s", async (more) => {
+  const answer = await app.request(`${path}?cursor=999999${more}`);
+  expect(answer.status).toBe(400);
+  expect(await answer.json()).toMatchObject({ code: "EVIDENCE_BAD_RANGE" });
 });
 
 it("one entry has the same members as on its page", async () => {

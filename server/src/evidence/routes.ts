@@ -2,11 +2,14 @@ import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import type { TenantId } from "../kernel/ids.ts";
 import {
+  type Asker,
   ENTRIES_PAGE_MAX,
   ENTRY_REF_CHARS_MAX,
   type EntryQuery,
   type EntryView,
+  FIELD_NAME,
   type LedgerReader,
+  type PrivateValues,
 } from "./contract.ts";
 
 const ENTRIES_PAGE_DEFAULT = 50;
@@ -14,11 +17,12 @@ const KIND_CHARS_MAX = 64;
 const NDJSON = "application/x-ndjson";
 
 /** Identity stands on the same floor, so its principal arrives as a type parameter. */
-export interface EvidenceRouteDeps<Who extends { tenant: TenantId }> {
+export interface EvidenceRouteDeps<Who extends Asker> {
   ledger: LedgerReader;
+  values: PrivateValues;
   identity: {
     /** @throws SCOPE_MISSING */
-    demand(who: Who, scope: "evidence:read"): void;
+    demand(who: Who, scope: "evidence:read" | "evidence:export"): void;
   };
 }
 
@@ -32,7 +36,7 @@ const querySchema = z.strictObject({
   since: z.coerce.number().int().min(0).optional().openapi({ description: "Milliseconds UTC, inclusive." }),
   cursor: z
     .string()
-    .regex(/^\d{1,15}$/, "a cursor is the `next` of a page or the `arrival` of an entry")
+    .regex(/^\d{1,15}$/, "a cursor is the `next` of a page or the `index` of an entry")
     .optional(),
   limit: z.coerce.number().int().min(1).max(ENTRIES_PAGE_MAX).default(ENTRIES_PAGE_DEFAULT),
   follow: z.enum(["0", "1"]).optional().openapi({ description: "1: NDJSON that goes on as entries arrive." }),
@@ -41,7 +45,6 @@ const querySchema = z.strictObject({
 const entrySchema = z
   .object({
     id: z.string(),
-    arrival: z.int().openapi({ description: "The cursor: rises with each entry." }),
     kind: z.string(),
     at: z.int().openapi({ description: "Milliseconds UTC." }),
     tenant: z.string(),
@@ -51,8 +54,15 @@ const entrySchema = z
     contract: z.object({ name: z.string(), version: z.int() }).optional(),
     decision: z.object({ verdict: z.string(), codes: z.array(z.string()) }).optional(),
     data: z.record(z.string(), z.unknown()),
+    commitments: z.record(z.string(), z.string()).optional().openapi({
+      description: "Private fields by name, and what the body says of each: HMAC-SHA256, hex.",
+    }),
     leaf: z.string().openapi({ description: "SHA-256(0x00 ‖ body), hex." }),
-    sealed: z.boolean(),
+    sealed: z.boolean().openapi({ description: "False while the entry waits for its checkpoint." }),
+    index: z
+      .int()
+      .optional()
+      .openapi({ description: "The leaf's place in the log; there when sealed. It is the cursor." }),
   })
   .openapi("Entry");
 
@@ -63,7 +73,9 @@ const listRoute = {
   request: { query: querySchema },
   responses: {
     200: {
-      description: `One page; with \`Accept: ${NDJSON}\` or \`follow=1\` one entry a line, an empty line is a sign of life.`,
+      description:
+        `One page; its last entries may still wait to be sealed. With \`Accept: ${NDJSON}\` or \`follow=1\` sealed ` +
+        "entries only, one a line, and an empty line is a sign of life.",
       content: {
         "application/json": { schema: z.object({ items: z.array(entrySchema), next: z.string().optional() }) },
         [NDJSON]: { schema: z.string() },
@@ -73,12 +85,34 @@ const listRoute = {
   },
 } as const;
 
+const openedSchema = z.record(
+  z.string(),
+  z.object({
+    key: z.base64().openapi({ description: "32 bytes: with it, the commitment to the value can be checked." }),
+    value: z.base64().openapi({ description: "The value's bytes; text is UTF-8." }),
+  }),
+);
+
 const getRoute = {
   method: "get",
   path: "/v1/evidence/entries/{id}",
   summary: "One ledger entry",
-  request: { params: z.object({ id: z.string().max(ENTRY_REF_CHARS_MAX) }) },
-  responses: { 200: { description: "The entry.", content: { "application/json": { schema: entrySchema } } } },
+  request: {
+    params: z.object({ id: z.string().max(ENTRY_REF_CHARS_MAX) }),
+    query: z.strictObject({
+      open: z
+        .string()
+        .regex(FIELD_NAME, "is the name of a private field")
+        .optional()
+        .openapi({ description: "A private field to show; needs `evidence:export`, and is itself recorded." }),
+    }),
+  },
+  responses: {
+    200: {
+      description: "The entry.",
+      content: { "application/json": { schema: entrySchema.extend({ opened: openedSchema.optional() }) } },
+    },
+  },
 } as const;
 
 interface EvidenceEnv<Who> {
@@ -86,9 +120,7 @@ interface EvidenceEnv<Who> {
 }
 
 /** The ledger over HTTP, for `evidence:read`; a caller sees the entries of its own tenant only. */
-export function evidenceRoutes<Who extends { tenant: TenantId }>(
-  deps: EvidenceRouteDeps<Who>,
-): OpenAPIHono<EvidenceEnv<Who>> {
+export function evidenceRoutes<Who extends Asker>(deps: EvidenceRouteDeps<Who>): OpenAPIHono<EvidenceEnv<Who>> {
   const app = new OpenAPIHono<EvidenceEnv<Who>>();
   /** Before the schema is judged: who may not read learns nothing about how to ask. */
   const middleware: MiddlewareHandler<EvidenceEnv<Who>> = (c, next) => {
@@ -99,18 +131,34 @@ export function evidenceRoutes<Who extends { tenant: TenantId }>(
     const { follow, ...asked } = c.req.valid("query");
     const query = narrow(asked, c.get("who").tenant);
     if (follow === "1") {
+      // A cursor of another log is refused now: once the stream has begun, there is no status left to say it with.
+      if (query.cursor !== undefined) await deps.ledger.list({ ...query, sealed: true, limit: 1 });
       const left = new AbortController();
       const pages = deps.ledger.follow(query, left.signal);
       return c.body(stream(pages, left), 200, { "content-type": NDJSON, "cache-control": "no-store" });
     }
-    const page = await deps.ledger.list(query);
-    if (c.req.header("accept")?.includes(NDJSON)) return c.body(lines(page.items), 200, { "content-type": NDJSON });
-    return c.json(page, 200);
+    if (c.req.header("accept")?.includes(NDJSON)) {
+      const { items } = await deps.ledger.list({ ...query, sealed: true });
+      return c.body(lines(items), 200, { "content-type": NDJSON });
+    }
+    return c.json(await deps.ledger.list(query), 200);
   });
   app.openapi(createRoute({ ...getRoute, middleware }), async (c) => {
-    return c.json(await deps.ledger.get(c.req.valid("param").id, c.get("who").tenant), 200);
+    const who = c.get("who");
+    const { open: field } = c.req.valid("query");
+    const { id } = c.req.valid("param");
+    if (field === undefined) return c.json(await deps.ledger.get(id, who.tenant), 200);
+    deps.identity.demand(who, "evidence:export");
+    const { key, value } = await deps.values.open(id, field, who);
+    const opened = { [field]: { key: base64(key), value: base64(value) } };
+    const entry = await deps.ledger.get(id, who.tenant);
+    return c.json({ ...entry, opened }, 200, { "cache-control": "no-store" });
   });
   return app;
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64");
 }
 
 /** Drops the members that were not given: an absent one does not narrow. */

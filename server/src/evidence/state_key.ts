@@ -38,9 +38,29 @@ export async function openStateKey(agreements: Agreements, files: PrivateFiles, 
     throw foreign("is missing, and is not made anew, because it must be the key");
   }
   const key = await loadStateKey(files, random);
-  const print = sha256Hex(Buffer.concat([Buffer.from("gantry.state.fingerprint.v1\0"), key]));
+  const print = fingerprint(key);
   if ((await agreements.agree(AGREEMENT, print)) !== print) throw foreign("is not the key");
   return key;
+}
+
+/**
+ * As `openStateKey`, of a store that is only read: nothing is made and nothing agreed on.
+ * @throws EVIDENCE_KEY
+ */
+export async function readStateKey(
+  agreements: Pick<Agreements, "find">,
+  files: Pick<PrivateFiles, "read">,
+): Promise<Uint8Array> {
+  const kept = await files.read(STATE_KEY_FILE);
+  if (kept === undefined) throw foreign("is missing, and must be the key");
+  const key = checked(kept);
+  const agreed = await agreements.find(AGREEMENT);
+  if (agreed !== undefined && agreed !== fingerprint(key)) throw foreign("is not the key");
+  return key;
+}
+
+function fingerprint(key: Uint8Array): string {
+  return sha256Hex(Buffer.concat([Buffer.from("gantry.state.fingerprint.v1\0"), key]));
 }
 
 /** @param how  what the file is, as the end of a sentence. */

@@ -4,6 +4,9 @@ import type { TenantId } from "../kernel/ids.ts";
 import type { Migration, Storage, Tx, Value } from "../storage/contract.ts";
 import type { BuiltEntry } from "./entry.ts";
 import { readBody } from "./entry.ts";
+import { log_migration } from "./log_store.ts";
+import { private_migration } from "./private_store.ts";
+import { witness_migration } from "./witness_store.ts";
 
 /**
  * Entries are only ever inserted. `arrival` rises in the order of the commits (one writer); with gaps, because a unit
@@ -45,6 +48,9 @@ export const migrations: Migration[] = [
       evidence_subjects: "derived",
     },
   },
+  log_migration,
+  private_migration,
+  witness_migration,
 ];
 
 /**
@@ -80,27 +86,29 @@ export function insertEntry(tx: Tx, { body, bytes, leaf }: BuiltEntry): void {
 }
 
 export interface StoredEntry {
-  arrival: number;
+  /** Of its leaf; undefined while the entry waits to be sealed. */
+  index: number | undefined;
   bytes: Uint8Array;
 }
 
 const entryRow = z.object({
-  arrival: z.int(),
+  idx: z.int().nullable(),
   id: z.string(),
   tenant: z.string(),
   kind: z.string(),
   body: z.instanceof(Uint8Array),
 });
 
-function stored(row: unknown): StoredEntry {
-  const { arrival, id, tenant, kind, body: bytes } = entryRow.parse(row);
+/** @param row  `idx`, which may be null, and `id, tenant, kind, body` of one entry. */
+export function readStored(row: unknown): StoredEntry {
+  const { idx, id, tenant, kind, body: bytes } = entryRow.parse(row);
   const body = readBody(bytes);
   // The columns only select; the body is what is sealed. A row where they differ was edited.
   assert(
     body.id === id && body.tenant === tenant && body.kind === kind,
     `the columns of entry ${id} say what its body says`,
   );
-  return { arrival, bytes };
+  return { index: idx ?? undefined, bytes };
 }
 
 export interface EntryFilter {
@@ -108,7 +116,9 @@ export interface EntryFilter {
   ref: string | undefined;
   kind: string | undefined;
   since: number | undefined;
-  /** Exclusive. */
+  /** Only those with an index. */
+  sealed: boolean;
+  /** An arrival, exclusive. */
   after: number;
   rows: number;
 }
@@ -132,27 +142,35 @@ export async function selectEntries(storage: Storage, filter: EntryFilter): Prom
   narrow("e.tenant = ?", filter.tenant);
   narrow("e.kind = ?", filter.kind);
   narrow("e.at >= ?", filter.since);
-  const from =
+  const named =
     filter.ref === undefined
       ? "evidence_entries e"
       : "evidence_refs r JOIN evidence_entries e ON e.arrival = r.arrival";
-  const sql = `SELECT e.arrival, e.id, e.tenant, e.kind, e.body FROM ${from}
+  const from = `${named} ${filter.sealed ? "" : "LEFT "}JOIN evidence_leaves l ON l.arrival = e.arrival`;
+  const sql = `SELECT l.idx, e.id, e.tenant, e.kind, e.body FROM ${from}
      WHERE ${where.join(" AND ")} ORDER BY e.arrival LIMIT ?`;
   const found: StoredEntry[] = [];
-  for await (const page of storage.scan(sql, [...params, filter.rows])) found.push(...page.map(stored));
+  for await (const page of storage.scan(sql, [...params, filter.rows])) found.push(...page.map(readStored));
   return found;
 }
 
 export async function selectEntry(storage: Storage, id: string, tenant: TenantId): Promise<StoredEntry | undefined> {
   const row = await storage.get(
-    "SELECT arrival, id, tenant, kind, body FROM evidence_entries WHERE id = ? AND tenant = ?",
+    `SELECT l.idx, e.id, e.tenant, e.kind, e.body FROM evidence_entries e
+     LEFT JOIN evidence_leaves l ON l.arrival = e.arrival WHERE e.id = ? AND e.tenant = ?`,
     [id, tenant],
   );
-  return row === undefined ? undefined : stored(row);
+  return row === undefined ? undefined : readStored(row);
 }
 
-/** The highest arrival, 0 when the ledger is empty. */
-export async function selectNewest(storage: Storage): Promise<number> {
-  const row = await storage.get("SELECT arrival FROM evidence_entries ORDER BY arrival DESC LIMIT 1", []);
-  return row === undefined ? 0 : z.int().parse(row["arrival"]);
+/** The arrival of the entry at a place in the log, or undefined past its end. */
+export async function selectArrivalOf(storage: Storage, index: number): Promise<number | undefined> {
+  const row = await storage.get("SELECT arrival FROM evidence_leaves WHERE idx = ?", [index]);
+  return row === undefined ? undefined : z.int().parse(row["arrival"]);
+}
+
+/** The highest index, or undefined while nothing is sealed. */
+export async function selectLastIndex(storage: Storage): Promise<number | undefined> {
+  const row = await storage.get("SELECT idx FROM evidence_leaves ORDER BY idx DESC LIMIT 1", []);
+  return row === undefined ? undefined : z.int().parse(row["idx"]);
 }

@@ -2,7 +2,14 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openServed, type Served } from "../../../tests/fixtures/served_runs.ts";
-import { RUN_BODY_BYTES_MAX, VAR_BYTES_MAX, VARS_MAX, WAIT_MS_MAX, WHY_MAX } from "../intent/contract.ts";
+import {
+  PROMPT_BYTES_MAX,
+  RUN_BODY_BYTES_MAX,
+  VAR_BYTES_MAX,
+  VARS_MAX,
+  WAIT_MS_MAX,
+  WHY_MAX,
+} from "../intent/contract.ts";
 import { BODY_BYTES_MAX } from "./contract.ts";
 
 let served: Served;
@@ -35,6 +42,7 @@ describe("a refusal", () => {
     [{ limits: { cpu: 1 } }, "/limits/cpu", 'is not known here; did you mean "cpu_ms"?'],
     [{ why: "x".repeat(WHY_MAX + 1) }, "/why", "is not valid"],
     [{ why: "\0" }, "/why", "has U+0000"],
+    [{ prompt: "é".repeat(PROMPT_BYTES_MAX / 2 + 1) }, "/prompt", "longer than 32768 bytes"],
     [{ vars: { "1a": "x" } }, "/vars/1a", ""],
     [{ vars: { A: "é".repeat(VAR_BYTES_MAX / 2 + 1) } }, "/vars/A", "longer than 5120 bytes"],
     [
@@ -56,7 +64,8 @@ describe("a refusal", () => {
     const vars = Object.fromEntries(
       Array.from({ length: VARS_MAX }, (_, i) => [`v${i}`, "é".repeat(VAR_BYTES_MAX / 2)]),
     );
-    expect((await run({ vars, why: "x".repeat(WHY_MAX), wait_ms: WAIT_MS_MAX })).status).toBe(200);
+    const prompt = "é".repeat(PROMPT_BYTES_MAX / 2);
+    expect((await run({ vars, why: "x".repeat(WHY_MAX), prompt, wait_ms: WAIT_MS_MAX })).status).toBe(200);
   });
 
   it.each([

@@ -12,7 +12,7 @@ import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
 import { bearerOf } from "./bearer.ts";
 import { bodyHeaders, bodyOfKnownLength, bodyOfUnknownLength } from "./body.ts";
-import { BODY_BYTES_MAX, errors, REQUEST_ID_HEADER } from "./contract.ts";
+import { BODY_BYTES_MAX, errors, REQUEST_ID_HEADER, TOKEN_PATHS } from "./contract.ts";
 import { type HealthChecks, healthRoutes } from "./health.ts";
 import { jsonFault } from "./json_fault.ts";
 import { metricsRoutes, type Prometheus } from "./metrics.ts";
@@ -22,7 +22,7 @@ import { tokenPatternRoute } from "./token_patterns.ts";
 
 export interface AppDeps {
   identity: Pick<Identity, "authenticate" | "demand">;
-  /** What the rooms offer; paths are whole. Every path under `/v1/` needs a token. */
+  /** What the rooms offer; paths are whole. Every path under `TOKEN_PATHS` needs a token. */
   routes: OpenAPIHono<RouteEnv>[];
   /** Why the server is not ready, by name. */
   checks: HealthChecks;
@@ -56,7 +56,9 @@ export function createApp(d: AppDeps): OpenAPIHono<RouteEnv> {
   app.route("/", tokenPatternRoute());
   app.route("/", metricsRoutes(d.prometheus, d.identity));
   openapiRoute(app, d.version);
-  app.use("/v1/*", authentication(d.identity), bodyOfUnknownLength(bodyMax), bodyOfKnownLength());
+  for (const path of TOKEN_PATHS) {
+    app.use(`${path}*`, authentication(d.identity), bodyOfUnknownLength(bodyMax), bodyOfKnownLength());
+  }
   for (const routes of d.routes) app.route("/", routes);
   app.onError(async (error, c) => answerError(d.log, await asGantryError(error, c), c));
   app.notFound((c) => answerUnknown(app, d.log, c));

@@ -20,6 +20,8 @@ export const errors = defineErrors("REQUEST", {
   },
 });
 
+/** Beginnings of the paths that need a token. Others are for everybody, or judge for themselves. */
+export const TOKEN_PATHS = ["/v1/", "/log/tile/entries/"] as const;
 /** Bodies of paths that do not say otherwise. */
 export const BODY_BYTES_MAX = 1024 * 1024;
 /** Problems that one answer names. */

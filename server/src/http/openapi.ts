@@ -1,11 +1,14 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { RouteEnv } from "../identity/contract.ts";
+import { TOKEN_PATHS } from "./contract.ts";
 
 type App = OpenAPIHono<RouteEnv>;
 type Document = ReturnType<App["getOpenAPI31Document"]>;
 
 const PATH = "/v1/openapi.json";
+/** What the rooms serve: any of it may be refused. */
+const ROOMS = /^\/(v1|log)\//;
 
 const count = z.number().int();
 /** `application/problem+json` (RFC 9457) with the members that every refusal of ours may have. */
@@ -59,8 +62,8 @@ function describe(app: App, version: string): Document {
   for (const [path, item] of Object.entries(document.paths ?? {})) {
     const operations = [item.get, item.put, item.post, item.delete, item.patch];
     for (const operation of operations) {
-      if (operation === undefined || !path.startsWith("/v1/")) continue;
-      operation.security = [{ token: [] }];
+      if (operation === undefined || !ROOMS.test(path)) continue;
+      if (TOKEN_PATHS.some((each) => path.startsWith(each))) operation.security = [{ token: [] }];
       operation.responses = {
         ...operation.responses,
         default: {

@@ -108,7 +108,8 @@ describe("tenants", () => {
     const who = await ground.identity.authenticate(token.secret);
     expect(who).toMatchObject({ tenant: tenant.id, actor: owner.id });
     expect(who.chain).toHaveLength(1);
-    expect([...who.scopes]).toEqual(SCOPES.filter((scope) => scope !== "tenant:manage" && scope !== "ops:read"));
+    const operator = ["evidence:audit", "evidence:rotate", "tenant:manage", "ops:read"];
+    expect([...who.scopes]).toEqual(SCOPES.filter((scope) => !operator.includes(scope)));
     await expect(mint([], ground.owned.agent, who)).rejects.toMatchObject(code("ACTOR_UNKNOWN"));
     expect((await entriesOf("tenant.created", tenant.id))[0]).toMatchObject({
       tenant: tenant.id,

@@ -1,10 +1,10 @@
 import { chmod, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import type { PrivateFiles } from "../storage/contract.ts";
 import { bootstrap, OWNER_TOKEN_FILE } from "./bootstrap.ts";
-import { OWNER_TOKEN_LIFE_MS } from "./contract.ts";
+import { OWNER_TOKEN_LIFE_MS, SCOPES } from "./contract.ts";
 import { makeToken } from "./token.ts";
 
 let ground: Ground;
@@ -77,6 +77,51 @@ it("a file with a token of the agent is replaced: it is not the owner's", async 
   expect(ground.owned.minted).toBe(true);
 });
 
+describe("a token that was made before there were some scopes", () => {
+  /** As an earlier version minted it. */
+  const withoutNewScopes = async () => {
+    const scopes = SCOPES.filter((scope) => !scope.startsWith("evidence:") || scope === "evidence:read");
+    await ground.storage.write((tx) =>
+      tx.run("UPDATE tokens SET scopes_json = ? WHERE origin = 'owner'", [JSON.stringify(scopes)]),
+    );
+  };
+
+  it("is replaced at the next start by one that has them all; what it minted lives on", async () => {
+    const { secret: old } = ground;
+    const child = await ground.identity.mintToken(ground.owner, { scopes: ["run:read"] });
+    await withoutNewScopes();
+    await restart();
+    expect(ground.owned.minted).toBe(true);
+    expect([...ground.owner.scopes]).toEqual(SCOPES);
+    await expect(ground.identity.authenticate(old)).rejects.toMatchObject({ code: "TOKEN_REVOKED" });
+    expect(await ground.identity.authenticate(child.secret)).toMatchObject({ tenant: ground.owned.tenant });
+    const revoked = (await ground.ledger.list({ kind: "token.revoked", limit: 10 })).items;
+    expect(revoked.map((entry) => entry.data["cause"])).toEqual(["replaced"]);
+    const { secret } = ground;
+    await restart();
+    expect(ground).toMatchObject({ secret, owned: { minted: false } });
+
+    // The file is lost later: what the first token had minted ends with the rest.
+    await rm(path);
+    await restart();
+    await expect(ground.identity.authenticate(child.secret)).rejects.toMatchObject({ code: "TOKEN_REVOKED" });
+  });
+
+  it("has a successor after a crash before the file was written, too", async () => {
+    await withoutNewScopes();
+    await ground.stop();
+    const crashing = (files: PrivateFiles): PrivateFiles => ({
+      ...files,
+      replace: () => Promise.reject(new Error("killed")),
+    });
+    const { directory } = ground;
+    await expect(openGround({ directory, wrapFiles: crashing })).rejects.toThrow("killed");
+    ground = await openGround({ directory });
+    expect([...ground.owner.scopes]).toEqual(SCOPES);
+    expect(await ground.storage.all("SELECT id FROM tokens WHERE revoked_at IS NULL", [])).toHaveLength(1);
+  });
+});
+
 it("a file that others may read stops the start", async () => {
   await ground.stop();
   await writeFile(path, ground.secret, { mode: 0o600 });
@@ -128,6 +173,7 @@ it("each node of a database has an owner token of its own, and a node that lost 
     const files: PrivateFiles = {
       create: put,
       replace: put,
+      remove: async () => {},
       read: async () => (content === undefined ? undefined : Buffer.from(content)),
     };
     return {

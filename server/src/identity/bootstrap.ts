@@ -2,10 +2,11 @@ import { assert } from "../kernel/assert.ts";
 import type { ActorId, TenantId } from "../kernel/ids.ts";
 import type { PrivateFiles, Storage, Tx } from "../storage/contract.ts";
 import { type MintedToken, OWNER_TOKEN_LIFE_MS, SCOPES } from "./contract.ts";
-import { type RecordParts, recordActor, recordTenant, recordToken } from "./records.ts";
+import { type RecordParts, recordActor, recordRevocation, recordTenant, recordToken } from "./records.ts";
 import { revokeTree } from "./revocation.ts";
 import {
   insertNodeToken,
+  readScopes,
   selectActorBySubject,
   selectNodeTokens,
   selectOwnerTokens,
@@ -40,6 +41,8 @@ export interface Bootstrapped {
  * Makes sure that tenant `default`, its human `owner`, its agent `local`, and a working token in `owner.token` exist.
  * Call at each start. A second call changes nothing. If the file is missing or holds no live owner token, all earlier
  * owner tokens are revoked with what was minted below them (a lost file may be a stolen one), and a new one is minted.
+ * A token of an earlier version, which lacks scopes that there are now, has a successor and ends; what was minted below
+ * it lives on, because nothing was lost.
  * Where several nodes share the database, a node replaces only what was minted for itself: the others' files are not lost.
  * The file is written after the commits: a crash on the way leaves it without a live token, so that the next start
  * does all of it again.
@@ -49,11 +52,22 @@ export async function bootstrap(parts: BootstrapParts): Promise<Bootstrapped> {
   const kept = await files.read(OWNER_TOKEN_FILE);
   const text = kept === undefined ? "" : Buffer.from(kept).toString("utf8").trim();
   const hash = isToken(text) ? tokenHash(text) : undefined;
-  const { works, ...owned } = await storage.write(async (tx) => {
+  const write = (token: MintedToken): Promise<void> => {
+    const content = `${token.secret}\n`;
+    return kept === undefined ? files.create(OWNER_TOKEN_FILE, content) : files.replace(OWNER_TOKEN_FILE, content);
+  };
+  const { works, successor, ...owned } = await storage.write<Looked>(async (tx) => {
     const found = (await findOwner(tx)) ?? createOwner(parts, tx);
     const row = hash === undefined ? undefined : await selectTokenByHash(tx, hash);
-    return { ...found, works: row !== undefined && isLive(row, found.owner, parts.clock.now()) };
+    const works = row !== undefined && isLive(row, found.owner, parts.clock.now());
+    if (!works || hasAllScopes(row)) return { ...found, works };
+    recordRevocation(parts, tx, row, "replaced", [{ actor: found.owner, kind: "human" }]);
+    return { ...found, works, successor: mintOwnerToken(parts, tx, found) };
   });
+  if (successor !== undefined) {
+    await write(successor);
+    return { ...owned, minted: true };
+  }
   if (works) return { ...owned, minted: false };
   const by = [{ actor: owned.owner, kind: "human" as const }];
   const earlier =
@@ -63,13 +77,17 @@ export async function bootstrap(parts: BootstrapParts): Promise<Bootstrapped> {
   for (const id of earlier) {
     await revokeTree(parts, id, "replaced", by, async () => {});
   }
-  const token = await storage.write((tx) => mintOwnerToken(parts, tx, owned));
-  const content = `${token.secret}\n`;
-  await (kept === undefined ? files.create(OWNER_TOKEN_FILE, content) : files.replace(OWNER_TOKEN_FILE, content));
+  await write(await storage.write((tx) => mintOwnerToken(parts, tx, owned)));
   return { ...owned, minted: true };
 }
 
 type Owned = Omit<Bootstrapped, "minted">;
+
+/** What is there at the start; `works`: the file holds a live token, or held one that has just got a successor. */
+interface Looked extends Owned {
+  works: boolean;
+  successor?: MintedToken;
+}
 
 async function findOwner(tx: Tx): Promise<Owned | undefined> {
   const tenant = await selectTenantBySlug(tx, TENANT_SLUG);
@@ -105,6 +123,11 @@ function createOwner(parts: BootstrapParts, tx: Tx): Owned {
 
 function isLive(row: TokenRow, owner: ActorId, now: number): boolean {
   return row.origin === "owner" && row.actor_id === owner && row.revoked_at === null && row.expires_at > now;
+}
+
+function hasAllScopes(row: TokenRow): boolean {
+  const held = new Set(readScopes(row.scopes_json));
+  return SCOPES.every((scope) => held.has(scope));
 }
 
 function mintOwnerToken(parts: BootstrapParts, tx: Tx, { tenant, owner }: Owned): MintedToken {

@@ -13,6 +13,9 @@ export const SCOPES = [
   "run:cancel",
   "contract:read",
   "evidence:read",
+  "evidence:export",
+  "evidence:audit",
+  "evidence:rotate",
   "token:mint",
   "actor:manage",
   "tenant:manage",
@@ -20,7 +23,7 @@ export const SCOPES = [
 ] as const;
 export type Scope = (typeof SCOPES)[number];
 /** Reach past one tenant; the owner of a further tenant never gets them. */
-export const OPERATOR_SCOPES: readonly Scope[] = ["tenant:manage", "ops:read"];
+export const OPERATOR_SCOPES: readonly Scope[] = ["evidence:audit", "evidence:rotate", "tenant:manage", "ops:read"];
 
 /** One link of a delegation chain; the accountable principal is first. */
 export interface ChainLink {

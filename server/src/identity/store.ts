@@ -1,6 +1,7 @@
 import { z } from "zod";
+import type { AuditedTable } from "../evidence/contract.ts";
 import type { ActorId, TenantId, TokenId } from "../kernel/ids.ts";
-import type { Migration, Reader, Tx } from "../storage/contract.ts";
+import type { Migration, Reader, Row, Tx } from "../storage/contract.ts";
 import { ACTOR_KINDS, type ChainLink, SCOPES } from "./contract.ts";
 
 /**
@@ -101,6 +102,19 @@ const tokenRow = z.object({
   created_at: z.int(),
 });
 export type TokenRow = z.infer<typeof tokenRow>;
+
+/** Entries of this room digest whole rows. */
+function wholeTable(table: string, shape: object): AuditedTable {
+  const columns = Object.keys(shape);
+  return { table, id: "id", columns, columnsOf: (row: Row) => row };
+}
+
+/** The room's audited tables, as an audit reads them. */
+export const audited_tables: AuditedTable[] = [
+  wholeTable("tenants", tenantRow.shape),
+  wholeTable("actors", actorRow.shape),
+  wholeTable("tokens", tokenRow.shape),
+];
 
 /** Scopes as they stand in a row. One that this version does not know grants nothing. */
 export function readScopes(json: string): (typeof SCOPES)[number][] {
@@ -267,7 +281,7 @@ export async function selectOwnerTokens(reader: Reader, tenant: TenantId): Promi
 export async function selectNodeTokens(reader: Reader, tenant: TenantId, node: string): Promise<TokenId[]> {
   const rows = await reader.all(
     `SELECT t.id FROM owner_tokens o JOIN tokens t ON t.id = o.token
-     WHERE o.node = ? AND t.tenant_id = ? AND t.revoked_at IS NULL ORDER BY t.id`,
+     WHERE o.node = ? AND t.tenant_id = ? ORDER BY t.id`,
     [node, tenant],
   );
   return rows.map((row) => tokenRow.pick({ id: true }).parse(row).id);

@@ -45,6 +45,8 @@ export const SESSION_MAX = 64;
 export const SESSION_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** UTF-16 code units of `why`. */
 export const WHY_MAX = 2_000;
+/** UTF-8 bytes of `prompt`. */
+export const PROMPT_BYTES_MAX = 32 * 1024;
 export const VARS_MAX = 64;
 /** UTF-8 bytes of one value of `vars`. */
 export const VAR_BYTES_MAX = 5_120;
@@ -189,6 +191,7 @@ const limits = z.strictObject(Object.fromEntries(LIMIT_NAMES.map((name) => [name
 
 const text = (max: number) => z.string().max(max).refine(isStorableText, "has U+0000 or a lone surrogate");
 const bytes = (value: string) => Buffer.byteLength(value) <= VAR_BYTES_MAX;
+const fitsPrompt = (value: string) => Buffer.byteLength(value) <= PROMPT_BYTES_MAX;
 
 const modules = z.preprocess(
   (raw, ctx) => {
@@ -231,6 +234,8 @@ export const runRequest = z
     expires_at: z.number().int().min(0).optional(),
     retry: z.enum(["never", "if_lost"]).optional(),
     why: text(WHY_MAX).optional(),
+    /** What the agent was told. Kept nowhere but beside the ledger, as the contract's redaction says. */
+    prompt: text(PROMPT_BYTES_MAX).refine(fitsPrompt, `is longer than ${PROMPT_BYTES_MAX} bytes`).optional(),
   })
   .superRefine(({ isolation, session }, ctx) => {
     if (isolation === undefined || (isolation === "session") === (session !== undefined)) return;

@@ -1,9 +1,10 @@
-import type { EntryDraft, Kind } from "../evidence/contract.ts";
+import type { EntryDraft, Kind, PrivateField } from "../evidence/contract.ts";
 import type { BlockedCall, CodeFacts } from "../execution/contract.ts";
 import { assert } from "../kernel/assert.ts";
-import { sha256Hex } from "../kernel/hash.ts";
+import { type Contract, redactionOf } from "../policy/contract.ts";
 import { ENTRY_PART_BYTES_MAX } from "./contract.ts";
 import type { RunAdmitted, RunEnded } from "./kinds.ts";
+import type { Intent } from "./normalise.ts";
 import { auditedRow, type RunRow } from "./store.ts";
 
 /** What the ledger says of a run; `row` is the run as it is after the unit that appends the entry. */
@@ -29,7 +30,6 @@ export function admittedEntry(row: RunRow, facts: CodeFacts): EntryDraft {
     code_facts,
   };
   if (row.session !== null) data.session = row.session;
-  if (row.why !== null) data.why_hash = sha256Hex(row.why);
   if (row.key_hash !== null) data.key_hash = row.key_hash;
   const entry = entryOf("run.admitted", row, data);
   entry.decision = { verdict: "allow", codes: [] };
@@ -87,6 +87,23 @@ function entryOf(kind: Kind, row: RunRow, data: EntryDraft["data"]): EntryDraft 
     contract: { name: row.contract, version: row.contract_version },
     data,
   };
+}
+
+/**
+ * What was typed for a run: private fields of the run's first entry, whichever that is. Only the first, because the
+ * words themselves are kept nowhere else, so that a run which waits has none of them when it starts.
+ * @returns undefined when nothing was typed.
+ */
+export function typedFields(
+  { why, prompt }: Pick<Intent, "why" | "prompt">,
+  contract: Contract,
+): Record<string, PrivateField> | undefined {
+  if (why === null && prompt === null) return undefined;
+  const typed = { class: "prompts", redaction: redactionOf(contract).prompts } as const;
+  const fields: Record<string, PrivateField> = {};
+  if (why !== null) fields["why"] = { ...typed, value: why };
+  if (prompt !== null) fields["prompt"] = { ...typed, value: prompt };
+  return fields;
 }
 
 const HOST_CHARS_MAX = 255;

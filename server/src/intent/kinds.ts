@@ -41,7 +41,6 @@ export const kinds = {
     attempt: count,
     code_hash: sha256,
     input_hash: sha256,
-    why_hash: sha256.optional(),
     /** SHA-256 of the idempotency key. */
     key_hash: sha256.optional(),
     limits,

@@ -34,6 +34,7 @@ export interface Intent {
   expires_at: number | null;
   retry: "never" | "if_lost";
   why: string | null;
+  prompt: string | null;
 }
 
 const SINGLE_MODULE = "main.ts";
@@ -60,6 +61,7 @@ export function normalise(ask: RunRequest): Intent {
     expires_at: ask.expires_at ?? null,
     retry: ask.retry ?? "never",
     why: ask.why ?? null,
+    prompt: ask.prompt ?? null,
   };
 }
 

@@ -1,4 +1,4 @@
-import { type EntryDraft, errors as evidence_errors, type Ledger } from "../evidence/contract.ts";
+import { type EntryDraft, errors as evidence_errors, type Ledger, type PrivateField } from "../evidence/contract.ts";
 import type { SourceCode } from "../execution/contract.ts";
 import { assert } from "../kernel/assert.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -23,6 +23,8 @@ export interface Creation {
   input: string;
   source: SourceCode;
   key?: KeyBinding | undefined;
+  /** What was typed for it: becomes part of the run's first entry. */
+  typed?: Record<string, PrivateField> | undefined;
   /** When the run ends `expired` if it still waits. */
   wait_until?: number;
 }
@@ -60,6 +62,7 @@ export class Recorder {
 
   /** The run's first row, with its code, its idempotency key and its entry. */
   create(row: RunRow, entry: EntryDraft, creation: Creation): Promise<RunRow> {
+    if (creation.typed !== undefined) entry.private = creation.typed;
     return recorded(async () => {
       const code = await this.#shelf.prepare(row.tenant, row.code_hash, creation.source);
       const input = await this.#place(creation.input, RUN_LIMITS.input_bytes_max.max);

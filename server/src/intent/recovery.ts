@@ -1,5 +1,6 @@
+import { errors as evidence_errors } from "../evidence/contract.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { isGantryError } from "../kernel/errors.ts";
+import { hasCode, isGantryError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
 import type { Policy } from "../policy/contract.ts";
@@ -49,6 +50,7 @@ export class Recovery {
   readonly #d: RecoveryDeps;
   readonly #heard = new Map<string, Heard>();
   #looking = false;
+  #owes = false;
 
   constructor(deps: RecoveryDeps) {
     this.#d = deps;
@@ -65,9 +67,15 @@ export class Recovery {
       });
   }
 
+  /** Has the last look left something, because nothing could be recorded? */
+  get owes(): boolean {
+    return this.#owes;
+  }
+
   /** Takes up what belongs to nobody. */
   async look(): Promise<Recovered> {
     const { storage, node, lives, log } = this.#d;
+    this.#owes = false;
     const counts: Recovered = { lost: 0, requeued: 0, queued: 0 };
     if (node.shared !== undefined) await this.#declareSilent();
     for (let after = ""; node.serves(); ) {
@@ -134,7 +142,10 @@ export class Recovery {
       metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: "node_lost" });
       counts.lost += 1;
     } catch (error) {
-      if (!isConflict(error)) throw error; // else another node has settled it, or the lost one came to its end
+      if (isConflict(error)) return; // another node has settled it, or the lost one came to its end
+      if (!isLedgerClosed(error)) throw error;
+      // The run stays as it is until a later look may record its end: a start that failed would stop the reads as well.
+      this.#owes = true;
     }
   }
 
@@ -163,4 +174,11 @@ export class Recovery {
       throw error;
     }
   }
+}
+
+/** Does the ledger itself take nothing at the moment? Its guard says why; what the store cannot do is another matter. */
+function isLedgerClosed(error: unknown): boolean {
+  const { BACKLOG, FORKED, KEY_MODE, ROLLBACK, UNAVAILABLE } = evidence_errors;
+  if (!hasCode(error, UNAVAILABLE)) return false;
+  return [BACKLOG, FORKED, KEY_MODE, ROLLBACK].some(({ code }) => error.parts.reasons?.[0]?.code === code);
 }

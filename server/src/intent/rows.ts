@@ -1,10 +1,12 @@
+import type { Redaction } from "../evidence/contract.ts";
 import { type JailName, type Outcome, runner_errors } from "../execution/contract.ts";
 import type { Principal } from "../identity/contract.ts";
 import { type ErrorKind, type GantryError, problemOf } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import type { RunId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
-import type { PolicyView } from "../policy/contract.ts";
+import { maskText } from "../kernel/mask.ts";
+import { type PolicyView, redactionOf } from "../policy/contract.ts";
 import { ERROR_DETAIL_MAX, ERROR_STACK_MAX, type RunError, run_errors, type Termination } from "./contract.ts";
 import { type Intent, isolationUnder } from "./normalise.ts";
 import type { RunRow } from "./store.ts";
@@ -66,7 +68,7 @@ export function newRow(
     session: intent.session,
     limits: o.limits,
     retry: intent.retry,
-    why: intent.why,
+    why: keptText(intent.why, redactionOf(view.contract).prompts),
     key_hash: o.key_hash,
     state: "queued",
     attempt: 1,
@@ -75,6 +77,12 @@ export function newRow(
     entries: [],
     ...NOTHING_YET, // last: a member behind a spread that does not have it costs 2 to 5 µs (V8 of Node 20.20)
   };
+}
+
+/** What this room's own copy of a text has: never more than the private field of the run's first entry. */
+function keptText(text: string | null, redaction: Redaction): string | null {
+  if (text === null || redaction === "drop") return null;
+  return redaction === "mask" ? maskText(text) : text;
 }
 
 /** The row of a run that waits for a slot in a node's memory; also of one whose attempt was lost and that waits again. */

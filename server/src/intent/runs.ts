@@ -25,7 +25,7 @@ import {
   WAIT_MS_MAX,
 } from "./contract.ts";
 import { demandRunners, denialOf } from "./decide.ts";
-import { endedEntry } from "./entries.ts";
+import { endedEntry, typedFields } from "./entries.ts";
 import { type Accepted, Keys, keyHash } from "./keys.ts";
 import type { Live } from "./live.ts";
 import { LiveRuns } from "./live_runs.ts";
@@ -184,7 +184,7 @@ class Intake implements Runs, RunsLife {
     const shared = this.#d.shared !== undefined;
     this.#node.beat({
       out: () => this.#lives.abandon(),
-      alive: () => (shared ? this.#recovery.lookLater() : undefined),
+      alive: () => (shared || this.#recovery.owes ? this.#recovery.lookLater() : undefined),
     });
     if (shared) this.#stopHearing = hearNotices({ ...this.#d, lives: this.#lives });
     return recovered;
@@ -226,7 +226,8 @@ class Intake implements Runs, RunsLife {
     const code = await compiler.compile(intent.source, limits);
     const key_hash = keyHash(key?.key);
     const row = newRow(ids("run"), who, intent, view, { limits, code_hash: code.hash, key_hash, now: clock.now() });
-    const creation: Creation = { input: intent.input, source: intent.source, key };
+    const typed = typedFields(intent, view.contract);
+    const creation: Creation = { input: intent.input, source: intent.source, key, typed };
 
     const denial = denialOf(view, intent.limits, row, pool);
     if (denial !== undefined) {

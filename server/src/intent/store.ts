@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { AuditedTable } from "../evidence/contract.ts";
 import type { BlockedCall, JailName, Outcome } from "../execution/contract.ts";
 import type { ChainLink } from "../identity/contract.ts";
 import type { RunId, TenantId } from "../kernel/ids.ts";
@@ -217,14 +218,24 @@ const AUDITED = [
 
 /** The audited part of a run's row, as the ledger digests it; in the order of the names, which is that of the digest. */
 export function auditedRow(row: RunRow): Row {
+  return auditedOf((name) => columnOf(row[name]));
+}
+
+function auditedOf(stored: (name: keyof RunRow) => Value): Row {
   const audited: Row = {};
   for (const name of AUDITED) {
+    const value = stored(name);
     // A column that is younger than the table: without a value it is not there, so that older digests still hold.
-    if (name === "session" && row.session === null) continue;
-    audited[name] = columnOf(row[name]);
+    if (name === "session" && value === null) continue;
+    audited[name] = value;
   }
   return audited;
 }
+
+/** The room's audited table, as an audit reads it: what the ledger digests are columns as they are stored. */
+export const audited_tables: AuditedTable[] = [
+  { table: "runs", id: "id", columns: AUDITED, columnsOf: (row) => auditedOf((name) => row[name] ?? null) },
+];
 
 const INSERT = `INSERT INTO runs (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})`;
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { PrivateClass, Redaction } from "../evidence/contract.ts";
 import { defineErrors, type Reason } from "../kernel/errors.ts";
 import type { SnapshotId, TenantId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
@@ -17,6 +18,21 @@ export function isWeaker(a: Isolation, b: Isolation): boolean {
   return ISOLATIONS.indexOf(a) < ISOLATIONS.indexOf(b);
 }
 
+/** What is kept of the private values of runs, by class. */
+export type RedactionTable = Record<PrivateClass, Redaction>;
+
+/** Of a contract that says nothing: what people and models typed or logged may hold secrets, what they asked for is theirs. */
+export const REDACTION_DEFAULT: Readonly<RedactionTable> = Object.freeze({
+  prompts: "mask",
+  logs: "mask",
+  artifacts: "keep",
+});
+
+/** What is kept under a contract. */
+export function redactionOf({ redaction }: Contract): Readonly<RedactionTable> {
+  return redaction ?? REDACTION_DEFAULT;
+}
+
 /** A capability contract, parsed and complete: every key that it inherits is filled in. */
 export interface Contract {
   kind: "Contract";
@@ -33,6 +49,8 @@ export interface Contract {
   idempotent: boolean;
   /** Ceilings. */
   limits: LimitTable;
+  /** Complete, or absent: a contract that says nothing of it has the text, and the snapshot, that it had before. */
+  redaction?: RedactionTable;
 }
 
 export interface ContractRef {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { REDACTIONS } from "../evidence/contract.ts";
 import { isGantryError, type Problem } from "../kernel/errors.ts";
 import { LIMIT_NAMES, RUN_LIMITS } from "../kernel/limits.ts";
 import { builtinContracts, ceilings } from "./builtin.ts";
@@ -10,6 +11,8 @@ import {
   type Contract,
   ISOLATIONS,
   isWeaker,
+  REDACTION_DEFAULT,
+  redactionOf,
 } from "./contract.ts";
 import { parseContract } from "./document.ts";
 import { editDistance, nearest } from "./nearest.ts";
@@ -44,6 +47,47 @@ idempotent: false\nlimits:\n  cpu_ms: 500\n  wall_ms: 2000\n`;
       idempotent: false,
       limits: { ...ceilings(), cpu_ms: 500, wall_ms: 2_000 },
     });
+  });
+
+  it("says what is kept of private values, completely as soon as it says anything", () => {
+    expect(parse(head)).not.toHaveProperty("redaction");
+    expect(redactionOf(parse(head))).toEqual({ prompts: "mask", logs: "mask", artifacts: "keep" });
+    for (const how of REDACTIONS) {
+      const contract = parse(`${head}redaction: {prompts: ${how}}`);
+      expect(contract.redaction).toEqual({ prompts: how, logs: "mask", artifacts: "keep" });
+      expect(redactionOf(contract)).toEqual(contract.redaction);
+    }
+    const all = parse(`${head}redaction:\n  prompts: keep\n  logs: drop\n  artifacts: mask\n`);
+    expect(all.redaction).toEqual({ prompts: "keep", logs: "drop", artifacts: "mask" });
+    expect(parse(`${head}redaction: {}`).redaction).toEqual(REDACTION_DEFAULT);
+  });
+
+  it("inherits what the contract that it extends says of private values", () => {
+    const scratch = bases.get("scratch")!;
+    const base = { ...scratch, name: "base", redaction: { prompts: "drop", logs: "drop", artifacts: "drop" } as const };
+    const heir = (more: string) =>
+      parseContract(
+        { name: "heir.yaml", text: `kind: Contract\nname: heir\nextends: base\n${more}` },
+        new Map([["base", base]]),
+      );
+    expect(heir("").redaction).toEqual(base.redaction);
+    expect(heir("redaction: {logs: keep}").redaction).toEqual({ ...base.redaction, logs: "keep" });
+  });
+
+  it.each([
+    ["redaction: {prompt: keep}", "prompt"],
+    ["redaction: {prompts: hide}", "keep or mask or drop"],
+    ["redaction: {prompts: true}", "keep or mask or drop"],
+    ["redaction: {prompts: keep, prompts: drop}", "prompts"],
+    ["redaction: keep", "map"],
+    ["redaction: [keep]", "map"],
+    ["redaction:", "map"],
+  ])("with %s is refused", (text, says) => {
+    expect(
+      problemsOf(`${head}${text}\n`)
+        .map((problem) => problem.text)
+        .join(" "),
+    ).toContain(says);
   });
 
   it("may be JSON, also indented with tabs", () => {

@@ -1,6 +1,15 @@
+import { PRIVATE_CLASSES, REDACTIONS } from "../evidence/contract.ts";
 import { GantryError, type Problem } from "../kernel/errors.ts";
 import { LIMIT_NAMES, type LimitName, type LimitTable, RUN_LIMITS } from "../kernel/limits.ts";
-import { type Contract, type ContractDocument, contract_errors, ISOLATIONS, isWeaker } from "./contract.ts";
+import {
+  type Contract,
+  type ContractDocument,
+  contract_errors,
+  ISOLATIONS,
+  isWeaker,
+  REDACTION_DEFAULT,
+  type RedactionTable,
+} from "./contract.ts";
 import { nearest } from "./nearest.ts";
 import { Problems, readTree, type Tree } from "./yaml_tree.ts";
 
@@ -15,6 +24,7 @@ const KEYS = [
   "jail",
   "idempotent",
   "limits",
+  "redaction",
 ] as const;
 const REQUIRED = ["kind", "name", "extends"] as const;
 /** The isolation of a contract that names none, whatever the one it extends has: sharing is asked for, not inherited. */
@@ -66,6 +76,7 @@ function read(tree: Tree, bases: ReadonlyMap<string, Contract>, problems: Proble
   }
   const base = bases.get(choice("extends", [...bases.keys()]) ?? "");
   const limits = readLimits(members.get("limits"), base, problems);
+  const redaction = readRedaction(members.get("redaction"), base, problems);
   const own = {
     isolation: choice("isolation", ISOLATIONS),
     isolation_floor: choice("isolation_floor", ISOLATIONS),
@@ -97,6 +108,7 @@ function read(tree: Tree, bases: ReadonlyMap<string, Contract>, problems: Proble
     jail: own.jail ?? base.jail,
     idempotent: own.idempotent ?? base.idempotent,
     limits: { ...base.limits, ...limits },
+    ...(redaction === undefined ? {} : { redaction }),
   };
 }
 
@@ -183,6 +195,20 @@ function readLimit(name: LimitName, field: Tree, base: Contract | undefined, pro
   const whose = base === undefined ? "" : ` (${base.name} allows ${ceiling}, and a contract only lowers)`;
   problems.add(field, `${name} is ${value}; it must lie between ${min} and ${ceiling}${whose}.`);
   return undefined;
+}
+
+/** Complete as soon as it says anything, so that the snapshot tells of every class; absent when nobody says anything. */
+function readRedaction(
+  tree: Tree | undefined,
+  base: Contract | undefined,
+  problems: Problems,
+): RedactionTable | undefined {
+  const members = tree === undefined ? undefined : membersOf(tree, PRIVATE_CLASSES, problems);
+  if (members === undefined) return base?.redaction;
+  const { choice } = new Fields(members, problems);
+  const redaction = { ...(base?.redaction ?? REDACTION_DEFAULT) };
+  for (const name of PRIVATE_CLASSES) redaction[name] = choice(name, REDACTIONS) ?? redaction[name];
+  return redaction;
 }
 
 function shown(key: string): string {

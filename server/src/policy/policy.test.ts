@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
 import { stateDigest } from "../evidence/entry.ts";
+import { canonicalJson } from "../kernel/canonical.ts";
 import { isGantryError } from "../kernel/errors.ts";
+import { sha256Hex } from "../kernel/hash.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import { LIMIT_NAMES, RUN_LIMITS } from "../kernel/limits.ts";
 import { BUILTIN_VERSION } from "./builtin.ts";
 import { CONTRACTS_PER_TENANT_MAX, type ContractDocument } from "./contract.ts";
 import { ContractPolicy } from "./policy.ts";
+import { snapshotOf } from "./snapshot.ts";
 
 let ground: Ground;
 let policy: ContractPolicy;
@@ -55,6 +58,35 @@ describe("the built-in contract", () => {
     await fresh().open(tenant, "scratch");
     const rows = await ground.storage.all("SELECT * FROM policy_snapshots WHERE tenant_id = ?", [tenant]);
     expect(rows.map((row) => row["id"])).toEqual([snapshot]);
+  });
+});
+
+describe("redaction", () => {
+  it("that no document mentions is in no snapshot: those of before keep their names", async () => {
+    const contract = (await policy.open(newTenant(), "scratch")).contract;
+    expect(contract).not.toHaveProperty("redaction");
+    const body = { policies: [], schema: "gantry.contract.v2", contract, engine: "gantry.limits.v1" };
+    expect(snapshotOf(contract)).toEqual({ id: `snp_${sha256Hex(canonicalJson(body))}`, body: canonicalJson(body) });
+    // Of `scratch` in its version 2, as it was named before contracts could say anything of redaction.
+    expect(snapshotOf(contract).id).toBe("snp_b83374f3ac64bd9de2db8b2ff1bae526349ed1133086002966f7e2fc383c6eb4");
+  });
+
+  it("is part of the snapshot that it is said in, and is read back with it", async () => {
+    const tenant = newTenant();
+    const [plain] = await policy.applyAll(tenant, [document("acme")], by());
+    const [said] = await policy.applyAll(tenant, [document("acme", "redaction: {prompts: drop}")], by());
+    expect(said).toMatchObject({ changed: true, contract: { version: 2 } });
+    expect(said!.contract.snapshot).not.toBe(plain!.contract.snapshot);
+    const expected = { prompts: "drop", logs: "mask", artifacts: "keep" };
+    const view = await fresh().open(tenant, "acme");
+    expect(view.contract.redaction).toEqual(expected);
+    expect(Object.isFrozen(view.contract.redaction)).toBe(true);
+    expect(view.snapshot).toBe(said!.contract.snapshot);
+    expect(await fresh().snapshot(tenant, view.snapshot)).toMatchObject({
+      schema: "gantry.contract.v3",
+      contract: { redaction: expected },
+    });
+    expect((await fresh().snapshot(tenant, plain!.contract.snapshot)).schema).toBe("gantry.contract.v2");
   });
 });
 

@@ -1,9 +1,8 @@
-import { OpenAPIHono } from "@hono/zod-openapi";
+import type { OpenAPIHono } from "@hono/zod-openapi";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { z } from "zod";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
+import { roomApp } from "../../../tests/fixtures/room_app.ts";
 import type { Principal, RouteEnv } from "../identity/contract.ts";
-import { isGantryError, problemOf } from "../kernel/errors.ts";
 import { ContractPolicy } from "./policy.ts";
 import { policyRoutes } from "./routes.ts";
 
@@ -18,19 +17,7 @@ beforeAll(async () => {
   const policy = new ContractPolicy(ground);
   const text = "kind: Contract\nname: acme\nextends: scratch\nlimits: {cpu_ms: 500}\n";
   snapshot = (await policy.apply({ name: "acme.yaml", text }, ground.owner)).contract.snapshot;
-  app = new OpenAPIHono<RouteEnv>({
-    defaultHook: (result) => {
-      if (!result.success) throw result.error;
-    },
-  });
-  app.use(async (c, next) => {
-    c.set("who", who);
-    await next();
-  });
-  app.onError((error, c) => {
-    if (isGantryError(error)) return c.json(problemOf(error), error.kind.status as 400);
-    return c.json({ code: error.name }, error instanceof z.ZodError ? 400 : 500);
-  });
+  app = roomApp(() => who);
   app.route("/", policyRoutes({ policy, identity: ground.identity }));
 });
 afterAll(() => ground.remove());

@@ -4,7 +4,9 @@ import type { SnapshotId } from "../kernel/ids.ts";
 import type { Contract, SnapshotBody } from "./contract.ts";
 
 /** Raised when a contract may say something new. */
-export const SCHEMA_VERSION = "gantry.contract.v2";
+export const SCHEMA_VERSION = "gantry.contract.v3";
+/** Of a contract that says nothing which is younger: its snapshot is named as before, so that what waits under it may start. */
+const SCHEMA_BEFORE_REDACTION = "gantry.contract.v2";
 /** Raised when the same contract would be decided in another way. */
 export const ENGINE_VERSION = "gantry.limits.v1";
 
@@ -16,7 +18,8 @@ export interface Snapshot {
 
 /** The immutable state that a run is decided against, and its name: `snp_` and the SHA-256 of the body, hex. */
 export function snapshotOf(contract: Contract): Snapshot {
-  const state: SnapshotBody = { policies: [], schema: SCHEMA_VERSION, contract, engine: ENGINE_VERSION };
+  const schema = contract.redaction === undefined ? SCHEMA_BEFORE_REDACTION : SCHEMA_VERSION;
+  const state: SnapshotBody = { policies: [], schema, contract, engine: ENGINE_VERSION };
   const body = canonicalJson(state);
   return { id: `snp_${sha256Hex(body)}` as SnapshotId, body };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { type AuditedTable, PRIVATE_CLASSES, REDACTIONS } from "../evidence/contract.ts";
 import type { SnapshotId, TenantId } from "../kernel/ids.ts";
 import { LIMIT_NAMES, type LimitTable } from "../kernel/limits.ts";
 import type { Migration, Reader, Tx } from "../storage/contract.ts";
@@ -55,6 +56,16 @@ export function subjectOf(row: Pick<ContractRow, "tenant_id" | "name" | "version
   return `${row.tenant_id}/${row.name}/${row.version}`;
 }
 
+/** The room's audited table, as an audit reads it: entries digest whole rows, under the names that `subjectOf` gives. */
+export const audited_tables: AuditedTable[] = [
+  {
+    table: "contracts",
+    id: "tenant_id || '/' || name || '/' || version",
+    columns: Object.keys(contractRow.shape),
+    columnsOf: (row) => row,
+  },
+];
+
 const contractSchema = z.object({
   kind: z.literal("Contract"),
   name: z.string(),
@@ -65,18 +76,21 @@ const contractSchema = z.object({
   jail: z.enum(["required", "optional"]),
   idempotent: z.boolean(),
   limits: z.record(z.string(), z.int()),
+  redaction: z.record(z.enum(PRIVATE_CLASSES), z.enum(REDACTIONS)).optional(),
 });
 
 /** A contract as it was stored, frozen. A limit that is younger than the row has its hard ceiling. */
 export function readContract(json: string): Contract {
-  const parsed = contractSchema.parse(JSON.parse(json));
+  const { redaction, ...parsed } = contractSchema.parse(JSON.parse(json));
   const limits: LimitTable = ceilings();
   for (const name of LIMIT_NAMES) limits[name] = parsed.limits[name] ?? limits[name];
-  return freezeContract({ ...parsed, limits });
+  return freezeContract({ ...parsed, limits, ...(redaction === undefined ? {} : { redaction }) });
 }
 
-export function freezeContract(contract: Contract): Contract {
-  return Object.freeze({ ...contract, limits: Object.freeze({ ...contract.limits }) });
+export function freezeContract({ redaction, ...contract }: Contract): Contract {
+  const limits = Object.freeze({ ...contract.limits });
+  if (redaction === undefined) return Object.freeze({ ...contract, limits });
+  return Object.freeze({ ...contract, limits, redaction: Object.freeze({ ...redaction }) });
 }
 
 export function insertContract(tx: Tx, row: ContractRow): void {

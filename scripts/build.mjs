@@ -33,7 +33,7 @@ const host = await build({
   // one dependency in the tree must not get mixed up, and a command that loads one file starts sooner.
   external: ["@photostructure/sqlite", "esbuild", "pg", "pino", "prom-client", "workerd", "yaml"],
   // Ours are source in this repository, not packages that an installation has.
-  alias: { "@gantry/sdk": "./sdk/src/client.ts" },
+  alias: { "@gantry/sdk/verify": "./sdk/src/verify/verify.ts", "@gantry/sdk": "./sdk/src/client.ts" },
   sourcemap: "linked",
 });
 const isolate = await build({

@@ -35,6 +35,28 @@ test("values that look like flags are given with =, and - alone is a value", () 
   expect(check("a.ts", "--input", "-").get("input")).toEqual(["-"]);
 });
 
+test("a flag with a letter is given by either, once", async () => {
+  const short = { out: { type: "string", alias: "o", valueHint: "FILE" } } as const;
+  expect(checkArguments(["-o", "a"], short).get("out")).toEqual(["a"]);
+  expect(checkArguments(["-oa"], short).get("out")).toEqual(["a"]);
+  expect(() => checkArguments(["-o", "a", "--out", "b"], short)).toThrow("--out is given twice");
+  expect(() => checkArguments(["-o"], short)).toThrow("-o needs a value: -o FILE");
+  expect(() => checkArguments(["-x"], short)).toThrow("There is no flag -x.");
+  const seen: unknown[] = [];
+  const one = command({
+    summary: "",
+    args: short,
+    examples: [],
+    async run({ out }) {
+      seen.push(out);
+      return 0;
+    },
+  });
+  await one.start(["-o", "a"]);
+  await one.start(["-oa"]);
+  expect(seen).toEqual(["a", "a"]);
+});
+
 test("after -- every word is positional", () => {
   expect(() => check("--", "--json")).not.toThrow();
 });

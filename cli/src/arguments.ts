@@ -61,7 +61,11 @@ export function checkArguments(raw: readonly string[], args: ArgsDef): Map<strin
   const flags = Object.entries(args).filter(([, def]) => def.type !== "positional");
   const words = Object.entries(args).filter(([, def]) => def.type === "positional");
   const options = Object.fromEntries(
-    flags.map(([name, def]) => [name, { type: def.type === "boolean" ? "boolean" : "string" } as const]),
+    flags.map(([name, def]) => {
+      const short = shortOf(def);
+      const type = def.type === "boolean" ? ("boolean" as const) : ("string" as const);
+      return [name, short === undefined ? { type } : { type, short }] as const;
+    }),
   );
   const values = new Map<string, string[]>();
   let found = 0;
@@ -81,6 +85,12 @@ export function checkArguments(raw: readonly string[], args: ArgsDef): Map<strin
   const missing = words.find(([, def], at) => at >= found && def.required !== false);
   if (missing) throw usage(`${missing[0].toUpperCase()} is missing: ${missing[1].description ?? "give it"}.`);
   return values;
+}
+
+/** The letter that stands for a flag, as `o` in `-o FILE`. */
+export function shortOf(def: ArgsDef[string]): string | undefined {
+  const alias = "alias" in def ? def.alias : undefined;
+  return typeof alias === "string" && alias.length === 1 ? alias : undefined;
 }
 
 function checkFlag(flag: string, def: ArgsDef[string], value: string | undefined, again: boolean): void {

@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import { Gantry } from "@gantry/sdk";
 import { EXIT } from "./exit.ts";
 import { Failure, typeThis } from "./failure.ts";
+import { serving } from "./installation.ts";
 import { visible } from "./text.ts";
 
 const READY_MS = 30_000;
@@ -25,7 +26,7 @@ export interface DemoServer {
 
 /** @throws Failure exit 6, with the end of what it printed, if it is not ready in time. */
 export async function startServer(program: string, data: string, env: NodeJS.ProcessEnv): Promise<DemoServer> {
-  const args = [program, "up", "--data", data, "--port", "0", "--ready-fd", String(READY_FD)];
+  const args = serving(program, ["--data", data, "--port", "0", "--ready-fd", String(READY_FD)]);
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe", "pipe"], env });
   let tail = "";
   const keep = (chunk: Buffer): void => {

@@ -1,5 +1,5 @@
 import type { ArgsDef } from "citty";
-import type { Command, Group } from "./arguments.ts";
+import { type Command, type Group, shortOf } from "./arguments.ts";
 import { type Paint, wrap } from "./text.ts";
 
 const INTRO = [
@@ -12,7 +12,7 @@ const INTRO = [
 export const SECTIONS: readonly (readonly [title: string, commands: readonly string[]])[] = [
   ["Start", ["demo", "up", "doctor"]],
   ["Run code", ["run", "runs"]],
-  ["Understand", ["evidence", "contracts"]],
+  ["Understand", ["timeline", "evidence", "contracts"]],
 ];
 
 /** `gantry help`: what this is, in three lines, and every command. */
@@ -84,6 +84,10 @@ function flagRows(args: ArgsDef): (readonly [string, string])[] {
     .filter(([, def]) => def.type !== "positional")
     .map(([name, def]) => {
       const value = def.type === "enum" ? (def.options ?? []).join("|") : (def.valueHint ?? "").replace(" ...", "");
-      return [`--${name}${value === "" ? "" : ` ${value}`}`, def.description ?? ""] as const;
+      const short = shortOf(def);
+      return [
+        `${short === undefined ? "" : `-${short}, `}--${name}${value === "" ? "" : ` ${value}`}`,
+        def.description ?? "",
+      ] as const;
     });
 }

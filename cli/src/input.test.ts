@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { INPUT_BYTES_MAX, readInput } from "./input.ts";
+import { INPUT_BYTES_MAX, readInput, readPrompt } from "./input.ts";
 import { tempDirectory } from "./testing.ts";
 
 let cwd = "";
@@ -29,6 +29,16 @@ test("a .json file is JSON, any other file one string of its exact text", async 
   expect(await read("@good.json")).toEqual({ a: [1] });
   expect(await read("@rows.csv")).toBe('a,b\r\n1,"2"\n');
   expect(await read(`@${join(cwd, "rows.csv")}`)).toBe('a,b\r\n1,"2"\n');
+});
+
+test("a prompt is the text itself, that of a file whatever its name, or standard input", async () => {
+  const prompt = (text: string) => readPrompt(text, { cwd, stdin: async () => "typed\n" });
+  expect(await prompt('say "hi"')).toBe('say "hi"');
+  expect(await prompt("")).toBe("");
+  expect(await prompt("-")).toBe("typed\n");
+  expect(await prompt("@rows.csv")).toBe('a,b\r\n1,"2"\n');
+  expect(await prompt("@bad.json")).toBe('{\n  "a": 1,\n}');
+  await expect(prompt("@none.md")).rejects.toThrow("none.md cannot be read: there is no such file.");
 });
 
 test("a fault in JSON is told with line, column and the text to show", async () => {

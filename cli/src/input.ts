@@ -38,6 +38,17 @@ export function parseJson(text: string, at: string): unknown {
   }
 }
 
+/**
+ * The value of `--prompt`: the text itself, that of `@file`, or with `-` that of standard input.
+ * @throws Failure exit 2
+ */
+export async function readPrompt(text: string, io: Pick<Terminal, "cwd" | "stdin">): Promise<string> {
+  if (text === "-") return io.stdin();
+  if (!text.startsWith("@")) return text;
+  const path = resolve(io.cwd, text.slice(1));
+  return readText(path, relative(io.cwd, path) || path);
+}
+
 async function readText(path: string, shown: string): Promise<string> {
   let bytes: Buffer;
   try {

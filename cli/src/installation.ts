@@ -22,6 +22,17 @@ export function findInstallation(): Installation {
   };
 }
 
+/**
+ * Node's options for a server. Each run leaves garbage that dies young; in V8's default of 16 MB it is looked through so
+ * often that it costs a tenth of what a run costs the control plane.
+ */
+const SERVER_OPTIONS = ["--max-semi-space-size=32"];
+
+/** The arguments of Node that start the server. @param args  what the server is told */
+export function serving(server: string, args: readonly string[]): string[] {
+  return [...SERVER_OPTIONS, server, "up", ...args];
+}
+
 /** @throws Failure exit 2 when the server was never built. */
 export function demandServer(installation: Installation): string {
   if (existsSync(installation.server)) return installation.server;

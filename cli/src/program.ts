@@ -5,6 +5,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { evidenceGroup } from "./commands/evidence.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsGroup } from "./commands/runs.ts";
+import { timelineCommand } from "./commands/timeline.ts";
 import { upCommand } from "./commands/up.ts";
 import { EXIT, exitOfError } from "./exit.ts";
 import { commandPage, firstPage, groupPage } from "./help.ts";
@@ -21,7 +22,8 @@ export function commandTree(io: Terminal, installation: Installation): Group {
     commands: {
       run: runCommand(io),
       runs: runsGroup(io),
-      evidence: evidenceGroup(io),
+      timeline: timelineCommand(io),
+      evidence: evidenceGroup(io, installation),
       contracts: contractsGroup(io),
       up: upCommand(io, installation),
       doctor: doctorCommand(io, installation),

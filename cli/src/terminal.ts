@@ -9,6 +9,8 @@ export interface Terminal {
   readonly interactive: boolean;
   /** All of standard input, UTF-8. */
   stdin(): Promise<string>;
+  /** Standard input as it comes, for what is too large to be held. */
+  stdinBytes(): AsyncIterable<Uint8Array>;
   /** Calls `fn` for each SIGINT and SIGTERM until the returned function is called; nobody listening: the process ends. */
   onInterrupt(fn: (signal: "SIGINT" | "SIGTERM") => void): () => void;
 }
@@ -34,6 +36,7 @@ export function systemTerminal(): Terminal {
       for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
       return Buffer.concat(chunks).toString("utf8");
     },
+    stdinBytes: () => process.stdin,
     onInterrupt(fn) {
       const signals = ["SIGINT", "SIGTERM"] as const;
       for (const signal of signals) process.on(signal, fn);

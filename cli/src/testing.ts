@@ -33,6 +33,9 @@ export function testTerminal(
     stderr: sink("err"),
     interactive: false,
     stdin: async () => parts.stdin ?? "",
+    async *stdinBytes() {
+      yield Buffer.from(parts.stdin ?? "");
+    },
     onInterrupt(fn) {
       listeners.add(fn);
       return () => listeners.delete(fn);

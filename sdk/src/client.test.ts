@@ -256,6 +256,63 @@ test("cancel, evidence and contracts use their own paths, and ids are encoded", 
   ]);
 });
 
+test("proofs and timelines use their own paths, and give text and bytes as they are", async () => {
+  const text: Answer = (_seen, response) => void response.end("a+1\nb+2\n");
+  const { url, seen } = await serve(text);
+  const { proofs, timelines } = new Gantry({ url, token: "t" });
+  expect(await proofs.checkpoint()).toBe("a+1\nb+2\n");
+  expect(await proofs.keys()).toEqual(["a+1", "b+2"]);
+  expect(await proofs.proof("ent_1/x")).toBe("a+1\nb+2\n");
+  expect(await timelines.markdown({ ref: "run_1/x" })).toBe("a+1\nb+2\n");
+  expect(await timelines.markdown({ since: 5 })).toBe("a+1\nb+2\n");
+  const parts: Uint8Array[] = [];
+  for await (const chunk of proofs.bundle({ refs: ["run_1"], open: ["why"] })) parts.push(chunk);
+  expect(Buffer.concat(parts).toString()).toBe("a+1\nb+2\n");
+  expect(seen.map(({ method, url }) => `${method} ${url}`)).toEqual([
+    "GET /log/checkpoint",
+    "GET /log/keys",
+    "GET /v1/evidence/entries/ent_1%2Fx/proof",
+    "GET /v1/timelines/run_1%2Fx?format=md",
+    "GET /v1/timelines?since=5&format=md",
+    "POST /v1/evidence/bundles",
+  ]);
+  expect(seen.at(-1)?.body).toBe('{"refs":["run_1"],"open":["why"]}');
+});
+
+test("what proves a thing and is JSON", async () => {
+  const { url, seen } = await serve(json(200, {}));
+  const { proofs, timelines } = new Gantry({ url, token: "t" });
+  await proofs.statement("run_1/x");
+  await proofs.statementKey();
+  await proofs.rotate();
+  await timelines.get({ ref: "run_1" });
+  expect(seen.map(({ method, url }) => `${method} ${url}`)).toEqual([
+    "GET /v1/evidence/runs/run_1%2Fx/statement",
+    "GET /v1/evidence/statement-key",
+    "POST /v1/evidence/keys",
+    "GET /v1/timelines/run_1?format=json",
+  ]);
+});
+
+test("a refusal is the same error for text and for bytes, and a bundle that breaks off is a lost connection", async () => {
+  const problem = { type: "", status: 409, code: "EVIDENCE_NOT_SEALED", title: "t", detail: "d" };
+  const { url } = await serve(
+    json(409, problem, "application/problem+json"),
+    json(409, problem, "application/problem+json"),
+    (_seen, response) => {
+      response.writeHead(200, { "content-length": "100" });
+      response.write("half", () => response.destroy());
+    },
+  );
+  const { proofs } = new Gantry({ url, token: "t" });
+  await expect(proofs.proof("ent_1")).rejects.toMatchObject({ code: "EVIDENCE_NOT_SEALED" });
+  await expect(proofs.bundle({ since: 0 }).next()).rejects.toMatchObject({ code: "EVIDENCE_NOT_SEALED" });
+  const taken = async () => {
+    for await (const chunk of proofs.bundle({ since: 0 })) expect(Buffer.from(chunk).toString()).toBe("half");
+  };
+  await expect(taken()).rejects.toSatisfy(isConnectionError);
+});
+
 test("health tells ready from not ready, with the causes, and needs no token", async () => {
   const causes = [{ name: "jail", detail: "there is none" }];
   const { url, seen } = await serve(

@@ -1,12 +1,17 @@
 import { GantryApiError, problemOfAnswer } from "./errors.ts";
 import { Evidence } from "./evidence.ts";
+import { Proofs } from "./proofs.ts";
 import { Runs } from "./runs.ts";
+import { Timelines } from "./timelines.ts";
 import { Transport } from "./transport.ts";
 import type { ContractSummary, Page } from "./types.ts";
 
+export type { AuditFault, AuditLine, AuditOptions, AuditProgress, AuditReport } from "./audit.ts";
 export { ANSWER_UNREADABLE, GantryApiError, GantryConnectionError, isApiError, isConnectionError } from "./errors.ts";
 export type { EntryQuery, Evidence } from "./evidence.ts";
+export type { ProofOptions, Proofs } from "./proofs.ts";
 export type { GetOptions, LogOptions, RunQuery, Runs, SubmitOptions, WaitOptions } from "./runs.ts";
+export type { TimelineQuery, Timelines } from "./timelines.ts";
 export type * from "./types.ts";
 
 /** Which server, and as whom. */
@@ -54,6 +59,8 @@ export interface Health {
 export class Gantry {
   readonly runs: Runs;
   readonly evidence: Evidence;
+  readonly proofs: Proofs;
+  readonly timelines: Timelines;
   readonly contracts: Contracts;
   readonly #transport: Transport;
 
@@ -63,6 +70,8 @@ export class Gantry {
     this.#transport = transport;
     this.runs = new Runs(transport);
     this.evidence = new Evidence(transport);
+    this.proofs = new Proofs(transport);
+    this.timelines = new Timelines(transport);
     this.contracts = {
       async list() {
         const page = await transport.json<Page<ContractSummary>>({ method: "GET", path: "/v1/contracts" });

@@ -1,5 +1,6 @@
+import { type AuditOptions, type AuditReport, audit } from "./audit.ts";
 import { pagesOf, type Transport } from "./transport.ts";
-import type { Entry, Page } from "./types.ts";
+import type { Entry, Page, Witness } from "./types.ts";
 
 /** Which entries; absent members narrow nothing. */
 export interface EntryQuery {
@@ -34,9 +35,25 @@ export class Evidence {
     return pagesOf((cursor) => this.list(cursor === undefined ? query : { ...query, cursor }, options), query.cursor);
   }
 
-  /** @throws GantryApiError `EVIDENCE_UNKNOWN`, for another tenant's entry too. */
-  get(id: string, options: { signal?: AbortSignal } = {}): Promise<Entry> {
+  /**
+   * @param options.open  a private field to show, which is itself recorded; takes the scope `evidence:export`.
+   * @throws GantryApiError `EVIDENCE_UNKNOWN`, for another tenant's entry too; `EVIDENCE_ERASED`, `EVIDENCE_NOT_KEPT`.
+   */
+  get(id: string, { open, signal }: { open?: string; signal?: AbortSignal } = {}): Promise<Entry> {
     const path = `/v1/evidence/entries/${encodeURIComponent(id)}`;
-    return this.#transport.json({ method: "GET", path, signal: options.signal });
+    return this.#transport.json({ method: "GET", path, query: { open }, signal });
+  }
+
+  /** How far the server's witnesses have come; takes the scope `ops:read`. */
+  witnesses(options: { signal?: AbortSignal } = {}): Promise<{ items: Witness[] }> {
+    return this.#transport.json({ method: "GET", path: "/v1/evidence/witnesses", signal: options.signal });
+  }
+
+  /**
+   * Compares the whole store with its ledger, and the ledger with what was signed; a fault is an answer, not an error.
+   * @throws GantryApiError `EVIDENCE_AUDITS` while another goes on, `EVIDENCE_BAD_NOTE`.
+   */
+  audit(options: AuditOptions = {}): Promise<AuditReport> {
+    return audit(this.#transport, options);
   }
 }

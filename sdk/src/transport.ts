@@ -53,6 +53,32 @@ export class Transport {
     return { status: response.status, type, text: await this.#guard(ask, response.text()) };
   }
 
+  /** The text of an answer that is no JSON. @throws as `json`. */
+  async body(ask: Ask): Promise<string> {
+    const response = await this.#send({ ...ask, headers: { accept: "*/*", ...ask.headers } });
+    const text = await this.#guard(ask, response.text());
+    if (!response.ok) throw new GantryApiError(problemOf(response, text));
+    return text;
+  }
+
+  /** The bytes of an answer as they arrive. Leaving the loop closes the connection. @throws as `json`. */
+  async *bytes(ask: Ask): AsyncGenerator<Uint8Array, void, undefined> {
+    const response = await this.#send({ ...ask, headers: { accept: "*/*", ...ask.headers } });
+    if (!response.ok || response.body === null) {
+      throw new GantryApiError(problemOf(response, await this.#guard(ask, response.text())));
+    }
+    const chunks = chunksOf(response.body);
+    try {
+      for (;;) {
+        const next = await this.#guard(ask, chunks.next());
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      await chunks.return();
+    }
+  }
+
   /** The values of an NDJSON answer as they arrive. Leaving the loop closes the connection. */
   async *lines<T>(ask: Ask): AsyncGenerator<T, void, undefined> {
     const response = await this.#send({ ...ask, headers: { ...ask.headers, accept: "application/x-ndjson" } });

@@ -73,8 +73,10 @@ export interface RunRequest {
   expires_at?: number;
   /** `if_lost` repeats a run that a crash interrupted, if its contract is idempotent. */
   retry?: "never" | "if_lost";
-  /** What the agent was asked and decided, at most 2,000 characters; part of the record. */
+  /** What the agent was asked and decided, at most 2,000 characters; recorded as the contract's redaction says. */
   why?: string;
+  /** What the agent was told, at most 32 KiB of UTF-8; kept beside the record alone, as the contract's redaction says. */
+  prompt?: string;
 }
 
 /** One reason for a decision; the code is stable. */
@@ -188,7 +190,6 @@ export interface LogLine {
 /** One fact in the ledger. */
 export interface Entry {
   id: string;
-  arrival: number;
   kind: string;
   at: number;
   tenant: string;
@@ -198,8 +199,73 @@ export interface Entry {
   contract?: { name: string; version: number };
   decision?: { verdict: string; codes: string[] };
   data: Record<string, unknown>;
+  /** Private fields by name, and the commitment to each value: HMAC-SHA256, hex. */
+  commitments?: Record<string, string>;
+  /** SHA-256(0x00 ‖ body), hex. */
   leaf: string;
+  /** False while the entry waits for its checkpoint. */
   sealed: boolean;
+  /** The leaf's place in the log; there when the entry is sealed. */
+  index?: number;
+  /** The private field that was asked for: base64 of its 32-byte key and of its bytes, which are UTF-8 if it is text. */
+  opened?: Record<string, { key: string; value: string }>;
+}
+
+/** Which entries a bundle is made of: exactly one of `refs`, `ids`, `since` and `range`. */
+export interface BundleRequest {
+  /** Entries that name one of these, up to 256. */
+  refs?: string[];
+  /** Ids of entries, up to 256. */
+  ids?: string[];
+  /** Milliseconds UTC, inclusive. */
+  since?: number;
+  /** Indices of the log, `to` exclusive. Where other tenants have entries, it takes the scope `evidence:audit`. */
+  range?: { from: number; to: number };
+  /** Private fields to open, up to 32; recorded before anything is shown. */
+  open?: string[];
+  /** A size: proves too that the log of then is a prefix of the bundle's. */
+  consistency_from?: number;
+}
+
+/** The log's keys before and after, as vkey lines, and the entry that announces it. */
+export interface KeyRotation {
+  old: string;
+  new: string;
+  entry: string;
+}
+
+/** A DSSE envelope; `payload` is base64 of an in-toto Statement v1. */
+export interface Envelope {
+  payloadType: string;
+  payload: string;
+  signatures: { keyid: string; sig: string }[];
+}
+
+/** What happened, by the ledger alone. What a guest chose stands in texts unescaped. */
+export interface Timeline {
+  v: 1;
+  /** What it is about: one of the two. */
+  ref?: string;
+  since?: number;
+  tenant: string;
+  lines: TimelineLine[];
+  /** What one might look for and that is not there. */
+  gaps: { entry?: string; text: string }[];
+}
+
+export interface TimelineLine {
+  entry: string;
+  /** Absent while the entry waits to be sealed. */
+  index?: number;
+  at: number;
+  kind: string;
+  /** Accountable principal first; empty when Gantry itself acted. */
+  chain: { actor: string; kind: "human" | "agent" | "service"; name?: string }[];
+  contract?: { name: string; version: number };
+  snapshot?: string;
+  decision?: { verdict: string; codes: string[] };
+  text: string;
+  details: string[];
 }
 
 /** A capability contract: what code may do. */
@@ -210,4 +276,18 @@ export interface ContractSummary {
   built_in: boolean;
   snapshot: string;
   contract: Record<string, unknown>;
+}
+
+/** One witness of a server: who holds copies of checkpoints where the server cannot take them back. */
+export interface Witness {
+  /** As the configuration names it, without secrets. */
+  sink: string;
+  /** Of the newest checkpoint that it took; 0 when none. */
+  size: number;
+  /** How long the oldest checkpoint that it lacks has waited. */
+  lag_ms: number;
+  /** When it was last known to hold the newest, milliseconds UTC. */
+  ok_at: number | null;
+  /** What was wrong at the last attempt. */
+  error: string | null;
 }

@@ -2,23 +2,43 @@ import type { Entry } from "@gantry/sdk";
 import { type Command, command, type Group } from "../arguments.ts";
 import { connect, data_arg, json_arg } from "../connect.ts";
 import { EXIT } from "../exit.ts";
+import type { Installation } from "../installation.ts";
 import { limit_arg, parseLimit, take } from "../pages.ts";
 import type { Column } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { instant, minute, oneLine, type Paint, paintFor, visible } from "../text.ts";
 import { parseSince } from "../values.ts";
+import { auditCommand } from "./evidence_audit.ts";
+import { checkpointCommand } from "./evidence_checkpoint.ts";
+import { exportCommand } from "./evidence_export.ts";
+import { proofCommand, statementCommand } from "./evidence_files.ts";
+import { keyCommand } from "./evidence_key.ts";
+import { verifyCommand } from "./evidence_verify.ts";
+import { witnessesCommand } from "./evidence_witnesses.ts";
 import { printTable } from "./runs.ts";
 
 /** `gantry evidence …` */
-export function evidenceGroup(io: Terminal): Group {
+export function evidenceGroup(io: Terminal, installation: Installation): Group {
   return {
     kind: "group",
     summary: "read the ledger: what happened, by whom, under what rule",
-    commands: { list: listCommand(io), show: showCommand(io) },
+    commands: {
+      list: listCommand(io),
+      show: showCommand(io),
+      export: exportCommand(io),
+      verify: verifyCommand(io),
+      audit: auditCommand(io, installation),
+      checkpoint: checkpointCommand(io),
+      key: keyCommand(io),
+      proof: proofCommand(io),
+      statement: statementCommand(io),
+      witnesses: witnessesCommand(io),
+    },
   };
 }
 
 const columns: Column<Entry>[] = [
+  { title: "INDEX", cell: (entry) => (entry.index === undefined ? "" : String(entry.index)), align: "right" },
   { title: "ENTRY", cell: (entry) => entry.id },
   { title: "AT", cell: (entry) => minute(entry.at) },
   { title: "KIND", cell: (entry) => oneLine(entry.kind) },
@@ -63,10 +83,19 @@ function listCommand(io: Terminal): Command {
 function showCommand(io: Terminal): Command {
   return command({
     summary: "one entry, whole",
-    args: { id: { type: "positional", required: true, description: "an entry's id, ent_…" }, ...data_arg, ...json_arg },
-    examples: [["gantry evidence show ent_01j…", "the fact and who stands behind it"]],
+    args: {
+      id: { type: "positional", required: true, description: "an entry's id, ent_…" },
+      open: { type: "string", valueHint: "FIELD", description: "show this private field; the opening is recorded" },
+      ...data_arg,
+      ...json_arg,
+    },
+    examples: [
+      ["gantry evidence show ent_01j…", "the fact and who stands behind it"],
+      ["gantry evidence show ent_01j… --open why", "with what was given as the reason"],
+    ],
     async run(given) {
-      const entry = await (await connect(given.data, io)).evidence.get(given.id);
+      const { evidence } = await connect(given.data, io);
+      const entry = await evidence.get(given.id, given.open === undefined ? {} : { open: given.open });
       if (given.json === true) io.stdout.write(`${JSON.stringify(entry)}\n`);
       else io.stdout.write(entryText(entry, paintFor(io.stdout, io.env)));
       return EXIT.completed;
@@ -75,19 +104,26 @@ function showCommand(io: Terminal): Command {
 }
 
 function entryText(entry: Entry, paint: Paint): string {
-  const chain = entry.actor.map(({ actor, kind }) => `${kind} ${actor}`).join(" for ");
+  // Who acted comes first to a reader; in the entry it is who answers for it.
+  const links = entry.actor.map(({ actor, kind }) => `${kind} ${actor}`);
   const rows: [string, string][] = [
     ["entry", entry.id],
     ["at", instant(entry.at)],
-    ["actor", chain],
+    ["actor", links.reverse().join(" for ")],
     ["refs", entry.refs.join(" ")],
     ["contract", entry.contract === undefined ? "" : `${entry.contract.name}@${entry.contract.version}`],
     ["snapshot", entry.snapshot ?? ""],
     ["decision", entry.decision === undefined ? "" : [entry.decision.verdict, ...entry.decision.codes].join(" ")],
-    ["leaf", `${entry.leaf}${entry.sealed ? "" : paint("dim", "  (not sealed yet)")}`],
+    ["private", Object.keys(entry.commitments ?? {}).join(" ")],
+    ["leaf", entry.leaf],
+    ["index", entry.index === undefined ? paint("dim", "(not sealed yet)") : String(entry.index)],
   ];
   const shown = rows
     .filter(([, text]) => text !== "")
     .map(([name, text]) => `${paint("dim", name.padEnd(8))}  ${text}`);
-  return `${[paint("bold", oneLine(entry.kind)), ...shown, "", visible(JSON.stringify(entry.data, null, 2))].join("\n")}\n`;
+  const opened = Object.entries(entry.opened ?? {}).flatMap(([field, { value }]) => {
+    return ["", paint("bold", oneLine(field)), visible(Buffer.from(value, "base64").toString("utf8"))];
+  });
+  const data = visible(JSON.stringify(entry.data, null, 2));
+  return `${[paint("bold", oneLine(entry.kind)), ...shown, "", data, ...opened].join("\n")}\n`;
 }

@@ -18,11 +18,13 @@ async function run(answer: Parameters<typeof stubServer>[0], ...words: string[])
 
 const entry: Entry = {
   id: "ent_1",
-  arrival: 1,
   kind: "run.ended",
   at: 1_700_000_000_000,
   tenant: "ten_1",
-  actor: [{ actor: "act_1", kind: "human" }],
+  actor: [
+    { actor: "act_1", kind: "human" },
+    { actor: "act_2", kind: "agent" },
+  ],
   refs: ["run_1"],
   snapshot: "snp_1",
   contract: { name: "scratch", version: 2 },
@@ -108,15 +110,46 @@ test("runs cancel tells how the run ended", async () => {
   expect(urls).toEqual(["POST /v1/runs/run_1/cancel"]);
 });
 
+test("evidence show names private fields, and shows one that is asked for, escaped", async () => {
+  const commitments = { why: "00", prompt: "01" };
+  const sealed = await run(() => [200, { ...entry, commitments }], "evidence", "show", "ent_1");
+  expect(sealed.out).toContain("private   why prompt\n");
+  expect(sealed.urls).toEqual(["GET /v1/evidence/entries/ent_1"]);
+  const opened = { why: { key: "AA==", value: Buffer.from("because\u001b[2J").toString("base64") } };
+  const words = ["evidence", "show", "ent_1", "--open", "why"];
+  const shown = await run(() => [200, { ...entry, commitments, opened }], ...words);
+  expect(shown.urls).toEqual(["GET /v1/evidence/entries/ent_1?open=why"]);
+  expect(shown.out).toMatch(/\nwhy\nbecause\\/);
+  expect(shown.out).not.toContain("\u001b");
+  const problem = { type: "", status: 410, code: "EVIDENCE_ERASED", title: "Erased.", detail: "It was erased." };
+  expect(await run(() => [410, problem], ...words)).toMatchObject({ exit: 2, out: "" });
+});
+
 test("evidence list and show tell who did what, and escape what guests wrote", async () => {
   const words = ["evidence", "list", "--ref", "run_1", "--kind", "run.ended", "--since", "2026-01-31"];
-  const list = await run(() => [200, { items: [entry] }], ...words);
+  const list = await run(
+    () => [
+      200,
+      {
+        items: [
+          { ...entry, sealed: true, index: 7 },
+          { ...entry, id: "ent_2" },
+        ],
+      },
+    ],
+    ...words,
+  );
   expect(list.out).toBe(
-    ["ENTRY  AT            KIND       VERDICT  REFS", "ent_1  11-14 22:13Z  run.ended  deny     run_1", ""].join("\n"),
+    [
+      "INDEX  ENTRY  AT            KIND       VERDICT  REFS",
+      "    7  ent_1  11-14 22:13Z  run.ended  deny     run_1",
+      "       ent_2  11-14 22:13Z  run.ended  deny     run_1",
+      "",
+    ].join("\n"),
   );
   expect(list.urls).toEqual(["GET /v1/evidence/entries?limit=20&ref=run_1&kind=run.ended&since=1769817600000"]);
   const { out } = await run(() => [200, entry], "evidence", "show", "ent_1");
-  expect(out).toContain("actor     human act_1");
+  expect(out).toContain("actor     agent act_2 for human act_1");
   expect(out).toContain("decision  deny CONTRACT_LIMIT");
   expect(out).toContain("not sealed yet");
   expect(out).not.toContain("\u001b");

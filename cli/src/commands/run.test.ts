@@ -110,7 +110,7 @@ test("a run that has ended at once prints its result on stdout and the summary o
 test("every flag reaches the request", async () => {
   const flags =
     "--contract scratch --lane batch --isolation process --limit cpu_ms=5 --var a=1 --var b=2 --why because";
-  const more = ["--on-busy", "downgrade", "--input", "-"];
+  const more = ["--on-busy", "downgrade", "--input", "-", "--prompt", "do it"];
   const { seen, exit } = await start(() => [200, runView()], ["src/main.ts", ...flags.split(" "), ...more], {
     stdin: '{"from": "stdin"}',
   });
@@ -122,9 +122,17 @@ test("every flag reaches the request", async () => {
     limits: { cpu_ms: 5 },
     vars: { a: "1", b: "2" },
     why: "because",
+    prompt: "do it",
     on_busy: "downgrade",
     input: { from: "stdin" },
   });
+});
+
+test("standard input is the input or the prompt, and not both", async () => {
+  const { io, seen, exit } = await start(() => [200, runView()], ["src/main.ts", "--input", "-", "--prompt", "-"]);
+  expect(await exit).toBe(2);
+  expect(io.err()).toContain("--input and --prompt cannot both be standard input");
+  expect(seen).toEqual([]);
 });
 
 test("a session implies its isolation, and goes with no other", async () => {

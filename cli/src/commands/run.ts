@@ -7,7 +7,7 @@ import { connect, data_arg, json_arg } from "../connect.ts";
 import { execute, exitOfExecuted } from "../execute.ts";
 import { EXIT, exitOfError } from "../exit.ts";
 import { usage } from "../failure.ts";
-import { readInput } from "../input.ts";
+import { readInput, readPrompt } from "../input.ts";
 import { resultText, runErrorText, type Sources, summaryText } from "../render.ts";
 import { reportError } from "../report.ts";
 import type { Terminal } from "../terminal.ts";
@@ -44,6 +44,11 @@ const args = {
   limit: { type: "string", valueHint: "NAME=N ...", description: `${LIMITS.slice(0, 3).join(", ")}, … (repeatable)` },
   var: { type: "string", valueHint: "NAME=TEXT ...", description: "a plain value in env (repeatable)" },
   why: { type: "string", valueHint: "TEXT", description: "why it runs; becomes part of the record" },
+  prompt: {
+    type: "string",
+    valueHint: "TEXT|@FILE|-",
+    description: "what the agent was told; recorded as the contract says",
+  },
   async: { type: "boolean", description: "print the run's id and do not wait for its end" },
   timeout: { type: "string", valueHint: "MS", description: "cancel the run if it has not ended by then" },
   "on-busy": { type: "enum", options: ["reject", "delay", "downgrade"], description: "when there is no room" },
@@ -80,9 +85,13 @@ export function runCommand(io: Terminal): Command {
       const paint = paintFor(io.stderr, io.env);
       const timeout_ms = given.timeout === undefined ? undefined : wholeNumber("--timeout", given.timeout);
       const asked = requestOf(given, repeated);
+      if (given.input === "-" && given.prompt === "-")
+        throw usage("--input and --prompt cannot both be standard input.");
       const input = await readInput(given.input, io);
+      const prompt = given.prompt === undefined ? {} : { prompt: await readPrompt(given.prompt, io) };
       const collected = await collect(given.file, io.cwd);
-      const request: RunRequest = { ...asked, code: { entry: collected.entry, modules: collected.modules }, input };
+      const code = { entry: collected.entry, modules: collected.modules };
+      const request: RunRequest = { ...asked, ...prompt, code, input };
       const gantry = await connect(given.data, io);
       const json = given.json === true;
       const sources = sourcesOf(collected, io.cwd);

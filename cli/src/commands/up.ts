@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { type Command, command } from "../arguments.ts";
 import { data_arg, dataDirectory, store_arg } from "../connect.ts";
-import { demandServer, type Installation } from "../installation.ts";
+import { demandServer, type Installation, serving } from "../installation.ts";
 import type { Terminal } from "../terminal.ts";
 import { wholeNumber } from "../values.ts";
 
@@ -32,14 +32,14 @@ export function upCommand(io: Terminal, installation: Installation): Command {
       ["gantry up --store postgres://gantry@db.example/gantry", "with the state in PostgreSQL"],
     ],
     async run(given) {
-      const args = ["up"];
+      const args: string[] = [];
       // Left out, the server decides: its config file may name a directory, else it looks where we would.
       if (given.data !== undefined) args.push("--data", dataDirectory(given.data, io));
       if (given.port !== undefined) args.push("--port", String(portOf(given.port)));
       if (given.store !== undefined) args.push("--store", given.store);
       if (given.config !== undefined) args.push("--config", given.config);
       if (given["insecure-no-jail"] === true) args.push("--insecure-no-jail");
-      return runInFront([demandServer(installation), ...args], io);
+      return runInFront(serving(demandServer(installation), args), io);
     },
   });
 }

@@ -3,11 +3,18 @@ import { engine } from "../fixtures/engine.ts";
 import { need } from "../fixtures/need.ts";
 import { postgresMissing, startPostgres } from "../fixtures/postgres.ts";
 
+/** Each file under a name of its own, or what one does before and after each test it would do for those of all others. */
+function tests(name: string, load: () => Promise<unknown>): void {
+  describe(name, { shuffle: true }, async () => {
+    await load();
+  });
+}
+
 /**
  * The tests that rooms keep beside their source, once more, with their stores in PostgreSQL: an order, an integer or a
  * NULL that only one engine gives shows here.
  */
-describe("on PostgreSQL", async () => {
+describe("on PostgreSQL", { shuffle: false }, async () => {
   beforeAll(async () => {
     if (postgresMissing() === undefined) engine.server = await startPostgres();
   });
@@ -17,15 +24,27 @@ describe("on PostgreSQL", async () => {
   });
   beforeEach((context) => need(context, "postgres", postgresMissing()));
 
-  await import("../../server/src/evidence/ledger.test.ts");
-  await import("../../server/src/identity/bootstrap.test.ts");
-  await import("../../server/src/identity/identity.test.ts");
-  await import("../../server/src/identity/actors.test.ts");
-  await import("../../server/src/policy/policy.test.ts");
-  await import("../../server/src/intent/runs.test.ts");
-  await import("../../server/src/intent/queue.test.ts");
-  await import("../../server/src/intent/recovery.test.ts");
-  await import("../../server/src/intent/logs.test.ts");
+  tests("evidence/ledger", () => import("../../server/src/evidence/ledger.test.ts"));
+  tests("evidence/bundle", () => import("../../server/src/evidence/bundle.test.ts"));
+  tests("evidence/timeline", () => import("../../server/src/evidence/timeline.test.ts"));
+  tests("evidence/statement", () => import("../../server/src/evidence/statement.test.ts"));
+  tests("evidence/sealer", () => import("../../server/src/evidence/sealer.test.ts"));
+  tests("evidence/log_guard", () => import("../../server/src/evidence/log_guard.test.ts"));
+  tests("evidence/thinning", () => import("../../server/src/evidence/thinning.test.ts"));
+  tests("evidence/audit", () => import("../../server/src/evidence/audit.test.ts"));
+  tests("evidence/audit_rows", () => import("../../server/src/evidence/audit_rows.test.ts"));
+  tests("evidence/private_values", () => import("../../server/src/evidence/private_values.test.ts"));
+  tests("evidence/witness_lag", () => import("../../server/src/evidence/witness_lag.test.ts"));
+  tests("identity/bootstrap", () => import("../../server/src/identity/bootstrap.test.ts"));
+  tests("identity/identity", () => import("../../server/src/identity/identity.test.ts"));
+  tests("identity/actors", () => import("../../server/src/identity/actors.test.ts"));
+  tests("policy/policy", () => import("../../server/src/policy/policy.test.ts"));
+  tests("intent/audited", () => import("../../server/src/intent/audited.test.ts"));
+  tests("intent/runs", () => import("../../server/src/intent/runs.test.ts"));
+  tests("intent/queue", () => import("../../server/src/intent/queue.test.ts"));
+  tests("intent/recovery", () => import("../../server/src/intent/recovery.test.ts"));
+  tests("intent/logs", () => import("../../server/src/intent/logs.test.ts"));
+  tests("intent/typed", () => import("../../server/src/intent/typed.test.ts"));
 
   it("they were really there", async () => {
     const [row] = await engine.server!.sql("SELECT count(*)::int AS n FROM pg_database WHERE datname LIKE 'gantry%'");

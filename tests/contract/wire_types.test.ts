@@ -1,5 +1,6 @@
 import { expect, expectTypeOf, it } from "vitest";
 import type * as wire from "../../sdk/src/types.ts";
+import type { WitnessView } from "../../server/src/evidence/witnesses.ts";
 import {
   type LANES,
   type LogLine,
@@ -21,6 +22,7 @@ it("the types of requests and answers are the same on both sides of the wire", (
   expectTypeOf<RunView>().toEqualTypeOf<wire.RunView>();
   expectTypeOf<LogLine>().toEqualTypeOf<wire.LogLine>();
   expectTypeOf<Page<RunView>>().toEqualTypeOf<wire.Page<wire.RunView>>();
+  expectTypeOf<WitnessView>().toEqualTypeOf<wire.Witness>();
   expectTypeOf<ProblemBody>().toEqualTypeOf<wire.ProblemDocument>();
   expectTypeOf<RunError>().branded.toEqualTypeOf<wire.RunError>();
   expectTypeOf<(typeof ISOLATIONS)[number]>().toEqualTypeOf<wire.Isolation>();
@@ -45,6 +47,7 @@ it("a request and a view with every member pass the server's schemas", () => {
     expires_at: 1,
     retry: "if_lost",
     why: "because",
+    prompt: "do it",
   };
   expect(runRequest.parse(request)).toEqual(request);
   const limits: wire.Limits = {

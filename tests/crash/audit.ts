@@ -2,6 +2,7 @@ import { createHash, createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "@photostructure/sqlite";
+import { readLog, type StoredLog } from "./log_audit.ts";
 
 /**
  * What a stopped server's data directory says, read from its files alone. Nothing of the server's code takes part, so
@@ -36,7 +37,6 @@ export interface StoredEntry {
     data: { run?: string; attempt?: number; termination?: string };
     state: Record<string, string | null>;
   };
-  leaf: string;
 }
 
 export interface StoredData {
@@ -44,8 +44,8 @@ export interface StoredData {
   /** By arrival. */
   entries: StoredEntry[];
   entries_of(run: string): StoredEntry[];
-  /** `arrival leaf`, as the sealer will find them. */
-  pending: string[];
+  /** The ledger as its sealed log has it. */
+  log: StoredLog;
   /** `key run` of live idempotency keys. */
   keys: { key: string; run: string }[];
   codes: Set<string>;
@@ -67,7 +67,6 @@ export function readData(data: string): StoredData {
     ).map(({ body, ...row }) => ({
       ...row,
       body: JSON.parse(Buffer.from(body).toString("utf8")) as StoredEntry["body"],
-      leaf: sha256(Buffer.from([0]), body),
     }));
     const by_run = new Map<string, StoredEntry[]>();
     for (const entry of entries) {
@@ -79,9 +78,7 @@ export function readData(data: string): StoredData {
       runs: new Map(runs.map((run) => [run.id, run])),
       entries,
       entries_of: (run) => by_run.get(run) ?? [],
-      pending: all<{ arrival: number; leaf: Uint8Array }>(
-        "SELECT arrival, leaf FROM evidence_pending ORDER BY arrival",
-      ).map(({ arrival, leaf }) => `${arrival} ${Buffer.from(leaf).toString("hex")}`),
+      log: readLog(join(data, "gantry.db")),
       keys: all("SELECT key, run FROM run_keys"),
       codes: new Set(all<{ hash: string }>("SELECT hash FROM code").map(({ hash }) => hash)),
       queue_timers: all<{ key: string }>("SELECT key FROM timers WHERE owner = 'intent.queue'").map(({ key }) => key),

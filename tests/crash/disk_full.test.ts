@@ -21,6 +21,7 @@ import { eventually } from "../fixtures/eventually.ts";
 import { need } from "../fixtures/need.ts";
 import { serverArgs, withDeadline } from "../fixtures/server.ts";
 import { readData, storyFaults } from "./audit.ts";
+import { logFaults } from "./log_audit.ts";
 import { runtimeOf } from "./runner_processes.ts";
 
 /** A server whose data directory is a disk of its own, small enough to fill: a tmpfs in a mount namespace of its own. */
@@ -118,7 +119,7 @@ describe("a server whose disk is full", () => {
     free();
     await eventually(ready, "the server to be ready again");
     expect(await submit(0)).toMatchObject({ status: 200, body: { termination: "completed", result: "slept" } });
-    demandWholeLedger();
+    await demandWholeLedger();
   });
 
   it("releases no result that it cannot record, and ends the run as lost when it can write again", async () => {
@@ -134,17 +135,26 @@ describe("a server whose disk is full", () => {
     const { body } = await ask(`/v1/runs/${id}`);
     expect(body).toMatchObject({ termination: "node_lost", error: { code: "RUN_LOST" } });
     expect(body).not.toHaveProperty("result");
-    demandWholeLedger();
+    await demandWholeLedger();
   });
 });
 
+/** Nothing waits, so nothing is written any more. */
+async function isSealed(): Promise<boolean> {
+  const { body } = await ask("/v1/evidence/entries?limit=200");
+  const { items, next } = body as { items: { sealed: boolean }[]; next?: string };
+  return next === undefined && items.length > 0 && items.every(({ sealed }) => sealed);
+}
+
 /** Reads a copy of the quiet store: the original is on a disk that only the server's own processes can open by path. */
-function demandWholeLedger(): void {
+async function demandWholeLedger(): Promise<void> {
+  await eventually(isSealed, "every entry to be sealed");
   const copy = join(base, "copy");
   cpSync(inside, copy, { recursive: true, filter: (path) => !path.endsWith(".db-shm") });
-  const { runs, entries, entries_of, pending, integrity } = readData(copy);
+  const { runs, entries, entries_of, log, integrity } = readData(copy);
   expect(integrity).toBe("ok");
   expect([...runs.values()].flatMap((run) => storyFaults(run, entries_of(run.id)))).toEqual([]);
   expect([...runs.values()].every(({ state }) => state === "ended")).toBe(true);
-  expect(pending).toEqual(entries.map(({ arrival, leaf }) => `${arrival} ${leaf}`));
+  expect(log.entries).toHaveLength(entries.length);
+  expect(logFaults(log)).toEqual([]);
 }

@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Entry } from "../../sdk/src/types.ts";
 import {
   type LogLine,
   NOTICE_POLL_MS,
@@ -129,7 +130,7 @@ describe("two nodes that live", () => {
   it("execute each run once, whoever is asked, and a follower at one of them misses no entry", async () => {
     const [a, b] = await pair({ slots: 4, warm_runners: 4 });
     const left = new AbortController();
-    const seen: number[] = [];
+    const seen: string[] = [];
     const answer = await b.request("/v1/evidence/entries?follow=1&limit=200", { signal: left.signal });
     const following = (async () => {
       let text = "";
@@ -137,7 +138,7 @@ describe("two nodes that live", () => {
         text += Buffer.from(chunk).toString("utf8");
         const lines = text.split("\n");
         text = lines.pop() ?? "";
-        seen.push(...lines.filter(Boolean).map((line) => (JSON.parse(line) as { arrival: number }).arrival));
+        seen.push(...lines.filter(Boolean).map((line) => (JSON.parse(line) as Entry).id));
       }
     })().catch(() => undefined);
     const asks = Array.from({ length: 100 }, (_, n) => {
@@ -165,7 +166,7 @@ describe("two nodes that live", () => {
       expect(kinds.filter((kind) => kind === "run.ended")).toHaveLength(1);
     }
     await eventually(() => seen.length === entries.length, "the follower to have seen every entry");
-    expect(seen).toEqual(entries.map(({ arrival }) => Number(arrival)));
+    expect(seen).toEqual(entries.map(({ id }) => id));
     left.abort();
     await following;
   });

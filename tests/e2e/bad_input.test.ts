@@ -42,10 +42,10 @@ let before: Traces;
 async function remember(): Promise<void> {
   // A runner that boots for an earlier run is no trace of a later request.
   await warmedUp(server);
-  before = await tracesOf(server, 0);
+  before = await tracesOf(server, -1);
 }
 async function nothingHappened(): Promise<void> {
-  expect(await tracesOf(server, before.arrival)).toEqual(before);
+  expect(await tracesOf(server, before.index)).toEqual(before);
 }
 
 async function refused(refusal: Refusal): Promise<ProblemAnswer> {
@@ -215,13 +215,13 @@ describe("what policy denies", () => {
     const answer = await server.request("/v1/runs", run({ contract: "small", limits: { cpu_ms: 101 } }));
     const problem = await problemOf(answer, 403, "CONTRACT_LIMIT");
     expect(problem.detail).toMatch(/cpu_ms/);
-    const after = await tracesOf(server, before.arrival);
+    const after = await tracesOf(server, before.index);
     expect(after.run).toBe(problem.run);
     expect({ boots: after.boots, admitted: after.admitted }).toEqual({
       boots: before.boots,
       admitted: before.admitted,
     });
-    const entries = await entriesAfter(server, before.arrival);
+    const entries = await entriesAfter(server, before.index);
     expect(entries.map(({ kind, refs }) => [kind, refs.includes(problem.run ?? "")])).toEqual([["run.ended", true]]);
     const view = await server.json<RunView>(`/v1/runs/${problem.run}`);
     expect(view).toMatchObject({ state: "ended", termination: "denied", retry_class: "policy" });

@@ -85,6 +85,10 @@ describe("/v1/openapi.json", () => {
     "get /readyz",
     "get /metrics",
     "get /.well-known/gantry-tokens",
+    "get /log/checkpoint",
+    "get /log/keys",
+    "get /log/tile/entries/{index}",
+    "get /log/tile/{level}/{index}",
     "post /v1/runs",
     "get /v1/runs",
     "get /v1/runs/{id}",
@@ -95,6 +99,16 @@ describe("/v1/openapi.json", () => {
     "get /v1/snapshots/{id}",
     "get /v1/evidence/entries",
     "get /v1/evidence/entries/{id}",
+    "get /v1/evidence/entries/{id}/proof",
+    "get /v1/evidence/consistency",
+    "get /v1/evidence/runs/{run}/statement",
+    "get /v1/evidence/statement-key",
+    "get /v1/evidence/witnesses",
+    "get /v1/timelines",
+    "get /v1/timelines/{ref}",
+    "post /v1/evidence/audits",
+    "post /v1/evidence/bundles",
+    "post /v1/evidence/keys",
   ];
 
   it("is OpenAPI 3.1, knows every route, and every reference leads somewhere", () => {
@@ -138,7 +152,19 @@ describe("/v1/openapi.json", () => {
       const entry = entries.items.find((each) => each.kind === kind);
       await api.json(`/v1/evidence/entries/${entry?.id}`);
     }
-    for (const path of ["/healthz", "/readyz", "/.well-known/gantry-tokens", "/metrics"]) {
+    const sealed = entries.items.find((each) => each.sealed);
+    await api.request(`/v1/evidence/entries/${sealed?.id}/proof`);
+    await api.json("/v1/evidence/consistency?from=1");
+    await api.request("/log/tile/entries/000.p/1");
+    await api.request("/log/tile/0/000.p/1", { token: null });
+    for (const path of [
+      "/healthz",
+      "/readyz",
+      "/.well-known/gantry-tokens",
+      "/metrics",
+      "/log/checkpoint",
+      "/log/keys",
+    ]) {
       expect((await api.request(path, { token: null })).status).toBe(200);
     }
     expect([...api.checked].length).toBeGreaterThan(10);

@@ -9,10 +9,13 @@ type Files = Record<string, string>;
 /** The smallest house that keeps every rule, and uses what each rule leaves open. */
 const HOUSE: Files = {
   "package.json": '{"name": "house", "type": "module"}',
-  "sdk/package.json": '{"name": "@gantry/sdk", "type": "module", "exports": {".": "./src/client.ts"}}',
+  "sdk/package.json":
+    '{"name": "@gantry/sdk", "type": "module", "exports": {".": "./src/client.ts", "./verify": "./src/verify/verify.ts"}}',
   "sdk/src/client.ts": 'export type { Thing } from "./types.ts";\nexport const client = 1;',
   "sdk/src/types.ts": "export type Thing = 1;",
-  "cli/src/main.ts": 'import { client } from "@gantry/sdk";\nimport "node:fs";\nconsole.log(client);',
+  "sdk/src/verify/verify.ts": 'import { createHash } from "node:crypto";\nexport const verify = createHash;',
+  "cli/src/main.ts":
+    'import { client } from "@gantry/sdk";\nimport "@gantry/sdk/verify";\nimport "node:fs";\nconsole.log(client);',
   "isolate/src/host.ts":
     'import type { Thing } from "../../sdk/src/types.ts";\nimport "./protocol.ts";\nexport type A = Thing;',
   "isolate/src/protocol.ts": "export const protocol = 1;",
@@ -89,6 +92,7 @@ const PLANTED: Record<string, Files[]> = {
   "cli-through-sdk": [
     { "cli/src/a.ts": 'import "../../server/src/evidence/contract.ts";' },
     { "cli/src/a.ts": 'import type {} from "../../sdk/src/types.ts";' },
+    { "cli/src/a.ts": 'import "../../sdk/src/verify/note.ts";', "sdk/src/verify/note.ts": "export {};" },
   ],
   "sdk-alone": [{ "sdk/src/a.ts": 'import "../../isolate/src/protocol.ts";' }],
   "tests-are-leaves": [

@@ -3,12 +3,9 @@
  * and admission in one process, with a pool whose guests answer at once; the callers are in another process.
  * `control-load` and `control-idle` are its parts.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
-import { Agent, request } from "node:http";
-import { fileURLToPath } from "node:url";
 import type { Spent } from "./parts/cpu.ts";
 import { closedLoop, median, printMachine, sleep, summarise, table } from "./parts/measure.ts";
+import { openPlane } from "./parts/plane.ts";
 
 const ROUNDS = 5;
 const ROUND_MS = 3_000;
@@ -16,18 +13,6 @@ const ROUND_MS = 3_000;
 const WARM_MS = 15_000;
 /** As many as one tenant may have at once. */
 const CALLERS = 8;
-const body = JSON.stringify({
-  code: { source: "export default (input) => ({ sum: input.a + input.b });" },
-  input: { a: 1, b: 2 },
-  on_busy: "delay",
-});
-
-interface Plane {
-  run(): Promise<void>;
-  spent(): Promise<Spent>;
-  close(): Promise<void>;
-}
-
 const what = process.argv[2] ?? "";
 const plane = await openPlane();
 printMachine();
@@ -87,44 +72,4 @@ async function idle(): Promise<void> {
       ["CPU of an idle second, µs", (after.process_us - between.process_us) / 5, "", ""],
     ],
   );
-}
-
-async function openPlane(): Promise<Plane> {
-  const child = fork(fileURLToPath(new URL("parts/control_plane.ts", import.meta.url)));
-  process.on("exit", () => child.kill("SIGKILL")); // a bench that fails leaves nothing running
-  const { url, secret } = (await answer(child)) as { url: string; secret: string };
-  const { hostname, port } = new URL(url);
-  const agent = new Agent({ keepAlive: true });
-  const headers = {
-    authorization: `Bearer ${secret}`,
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(body),
-  };
-  const run = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const o = { agent, host: hostname, port, method: "POST", path: "/v1/runs", headers };
-      const call = request(o, (response) => {
-        response.resume().on("end", () => {
-          if (response.statusCode === 200) resolve();
-          else reject(new Error(`answered ${response.statusCode}`));
-        });
-      });
-      call.on("error", reject).end(body);
-    });
-  return {
-    run,
-    async spent() {
-      child.send("spent");
-      return (await answer(child)) as Spent;
-    },
-    async close() {
-      child.send("close");
-      await once(child, "exit");
-    },
-  };
-}
-
-async function answer(child: ChildProcess): Promise<unknown> {
-  const [message] = await once(child, "message");
-  return message;
 }

@@ -1,7 +1,14 @@
-/** The control plane by itself, in a process of its own: everything of the server but guests. Forked by `control.ts`. */
+/**
+ * The control plane by itself, in a process of its own: everything of the server but guests. Forked by `plane.ts`. Its
+ * argument says whether it records: with `none` nothing is, to see what recording costs.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import type { Ledger } from "../../server/src/evidence/contract.ts";
+import { kinds as evidence_kinds } from "../../server/src/evidence/kinds.ts";
 import { EvidenceLedger } from "../../server/src/evidence/ledger.ts";
+import { LogGuard } from "../../server/src/evidence/log_guard.ts";
+import { Sealer } from "../../server/src/evidence/sealer.ts";
 import { loadStateKey } from "../../server/src/evidence/state_key.ts";
 import { migrations as evidence_migrations } from "../../server/src/evidence/store.ts";
 import { esbuildTransform } from "../../server/src/execution/adapters/esbuild.ts";
@@ -42,9 +49,16 @@ const storage = await openSqlite({
   migrations: [...evidence_migrations, ...identity_migrations, ...policy_migrations, ...intent_migrations],
 });
 const files = openPrivateFiles(directory, random);
-const kinds = { ...identity_kinds, ...policy_kinds, ...intent_kinds };
-const ledger = new EvidenceLedger({ ...common, storage, state_key: await loadStateKey(files, random), kinds });
-await bootstrap({ ...common, storage, files, ledger });
+const kinds = { ...evidence_kinds, ...identity_kinds, ...policy_kinds, ...intent_kinds };
+const guard = new LogGuard(common.metrics);
+const sealer = new Sealer({ ...common, storage, files, guard, owner: "bench" });
+const state_key = await loadStateKey(files, random);
+const appended = (): void => sealer.appended();
+const recording = new EvidenceLedger({ ...common, storage, guard, appended, state_key, kinds });
+const silent: Ledger = { append: () => common.ids("ent") };
+await bootstrap({ ...common, storage, files, ledger: recording });
+await sealer.start();
+const ledger = process.argv[2] === "none" ? silent : recording;
 const identity = new IdentityRegistry({ ...common, storage, ledger });
 const policy = new ContractPolicy({ ...common, storage, ledger });
 const pool = new ScriptedPool();
@@ -81,6 +95,7 @@ process.on("message", async (message) => {
   await listener.close(1_000);
   await runs.drain(0);
   await storage.timers.stop();
+  await sealer.close();
   await storage.close();
   await compiler.close();
   rmSync(directory, { recursive: true, force: true });

@@ -8,6 +8,9 @@ import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { ProblemDocument, RunRequest, RunView } from "../../sdk/src/types.ts";
 
+/** As `gantry up` starts it (cli/src/installation.ts). */
+const NODE_OPTIONS = ["--max-semi-space-size=32"];
+
 /** The body of `POST /v1/runs`, with ways to isolate that a server may not have. */
 export type Ask = Omit<RunRequest, "isolation"> & { isolation?: string; session?: string };
 
@@ -35,7 +38,9 @@ export async function openGantry(config: object): Promise<GantryServer> {
   writeFileSync(config_file, JSON.stringify({ log_level: "error", ...config }));
   const server = fileURLToPath(new URL("../../dist/server.js", import.meta.url));
   const options = ["--data", join(data, "d"), "--port", "0", "--ready-fd", "3", "--config", config_file];
-  const child = spawn(process.execPath, [server, "up", ...options], { stdio: ["ignore", "ignore", "inherit", "pipe"] });
+  const child = spawn(process.execPath, [...NODE_OPTIONS, server, "up", ...options], {
+    stdio: ["ignore", "ignore", "inherit", "pipe"],
+  });
   process.on("exit", () => child.kill("SIGKILL")); // a bench that fails leaves nothing running
   const { url, token_file } = await readyLine(child);
   return {

@@ -16,6 +16,9 @@ const floors = [
   ["http"],
 ];
 
+/** Folders inside a room, in the order in which they may use each other: each those before it. */
+const alcoves = { evidence: ["private", "log", "witness", "account", "audit"] };
+
 const TESTS = "^tests/|\\.test\\.ts$|^cli/src/testing\\.ts$";
 const OURS = "^(server|evaluator|isolate|sdk|cli|dashboard|scripts|bench|examples|tests)/(?!node_modules/)";
 /** Rooms may be handed any of these through a port; to hold one, a file stands where rule 3 of ARCHITECTURE.md says. */
@@ -43,10 +46,22 @@ const upwards = floors.flatMap((rooms, floor) =>
   })),
 );
 
+/** One rule for each alcove that has others behind it. */
+const inwards = Object.entries(alcoves).flatMap(([room, order]) =>
+  order.slice(0, -1).map((alcove, place) => ({
+    name: `${room}-${alcove}-looks-on`,
+    comment: "An alcove of a room uses those before it, never one behind it.",
+    severity: "error",
+    from: { path: `^server/src/${room}/${alcove}/`, pathNot: TESTS },
+    to: { path: `^server/src/${room}/(${order.slice(place + 1).join("|")})/` },
+  })),
+);
+
 module.exports = {
   floors,
   forbidden: [
     ...upwards,
+    ...inwards,
     {
       name: "contract-only",
       comment: "Between rooms, only contract.ts is imported. The kernel has no inside.",

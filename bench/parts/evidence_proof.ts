@@ -1,10 +1,10 @@
 /** `evidence-proof`: proofs out of a large log that is built for it, read from the disk as the server reads them. */
 import { hash } from "node:crypto";
 import { join } from "node:path";
-import { storedTiles } from "../../server/src/evidence/log_store.ts";
-import { consistencyPath, inclusionPath } from "../../server/src/evidence/proofs.ts";
+import { consistencyPath, inclusionPath } from "../../server/src/evidence/log/proofs.ts";
+import { storedTiles } from "../../server/src/evidence/log/store.ts";
+import { growTiles } from "../../server/src/evidence/log/tree.ts";
 import { migrations } from "../../server/src/evidence/store.ts";
-import { growTiles } from "../../server/src/evidence/tree.ts";
 import { systemClock } from "../../server/src/kernel/clock.ts";
 import { silentLogger } from "../../server/src/kernel/log.ts";
 import { systemRandom } from "../../server/src/kernel/random.ts";

@@ -1,8 +1,8 @@
 /** `evidence-verify`: a bundle of many entries, made by the server's code and verified by the sdk's, which shares none. */
 import { join } from "node:path";
 import { parseKeys, verify } from "../../sdk/src/verify/verify.ts";
-import { LogBundles } from "../../server/src/evidence/bundle.ts";
-import { RecordedOpening } from "../../server/src/evidence/private_values.ts";
+import { LogBundles } from "../../server/src/evidence/account/bundle.ts";
+import { RecordedOpening } from "../../server/src/evidence/private/values.ts";
 import { systemClock } from "../../server/src/kernel/clock.ts";
 import { draft, openLedger, TENANT } from "./evidence_ground.ts";
 import { table } from "./measure.ts";

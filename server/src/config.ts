@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { z } from "zod";
 import { ORIGIN_CHARS_MAX } from "./evidence/contract.ts";
-import { isNoteName } from "./evidence/note.ts";
+import { isNoteName } from "./evidence/log/note.ts";
 import { NODE_SILENT_MS, NODE_SILENT_MS_MAX, NODE_SILENT_MS_MIN } from "./intent/contract.ts";
 import { type WitnessChoice, witness_list, witnessChoices } from "./witness_choice.ts";
 

@@ -11,7 +11,7 @@ import { banner } from "./banner.ts";
 import { type Config, readConfig, UsageError } from "./config.ts";
 import { doctor } from "./doctor.ts";
 import { kinds as evidence_kinds } from "./evidence/kinds.ts";
-import type { LogGuard } from "./evidence/log_guard.ts";
+import type { LogGuard } from "./evidence/log/guard.ts";
 import { openStateKey } from "./evidence/state_key.ts";
 import { migrations as evidence_migrations } from "./evidence/store.ts";
 import { buildEvidence, evidenceSurfaces } from "./evidence_parts.ts";

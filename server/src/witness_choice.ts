@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
 import { type CheckpointSink, WITNESSES_MAX } from "./evidence/contract.ts";
-import { openWebhookSink } from "./evidence/sink_webhook.ts";
+import { openWebhookSink } from "./evidence/witness/webhook.ts";
 import { createSender } from "./http/sender.ts";
 import type { Clock } from "./kernel/clock.ts";
 import { sha256Hex } from "./kernel/hash.ts";

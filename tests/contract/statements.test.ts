@@ -21,7 +21,7 @@ import { nodes, parse, place, sources } from "../tidy/source.ts";
 /** Every statement of every room, as the engines themselves read it. */
 
 const migrations = [...evidence, ...identity, ...policy, ...intent];
-const STORES = /^server\/src\/[^/]+\/([a-z]+_)?store\.ts$/;
+const STORES = /^server\/src\/[^/]+\/([a-z]+\/)?([a-z]+_)?store\.ts$/;
 
 interface Found {
   at: string;

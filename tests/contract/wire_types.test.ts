@@ -1,6 +1,6 @@
 import { expect, expectTypeOf, it } from "vitest";
 import type * as wire from "../../sdk/src/types.ts";
-import type { WitnessView } from "../../server/src/evidence/witnesses.ts";
+import type { WitnessView } from "../../server/src/evidence/witness/witnesses.ts";
 import {
   type LANES,
   type LogLine,

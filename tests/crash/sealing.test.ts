@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openNote, parseVkey } from "../../server/src/evidence/note.ts";
+import { openNote, parseVkey } from "../../server/src/evidence/log/note.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { temporaryDirectory } from "../fixtures/sqlite_store.ts";
 import { type Child, start } from "./child.ts";

@@ -7,9 +7,9 @@
 import { writeSync } from "node:fs";
 import { kinds } from "../../server/src/evidence/kinds.ts";
 import { EvidenceLedger } from "../../server/src/evidence/ledger.ts";
-import { LogGuard } from "../../server/src/evidence/log_guard.ts";
-import { KeyRotation } from "../../server/src/evidence/rotation.ts";
-import { Sealer } from "../../server/src/evidence/sealer.ts";
+import { LogGuard } from "../../server/src/evidence/log/guard.ts";
+import { KeyRotation } from "../../server/src/evidence/log/rotation.ts";
+import { Sealer } from "../../server/src/evidence/log/sealer.ts";
 import { migrations } from "../../server/src/evidence/store.ts";
 import { systemClock } from "../../server/src/kernel/clock.ts";
 import { createIds, type TenantId } from "../../server/src/kernel/ids.ts";

@@ -64,6 +64,15 @@ const PLANTED: Record<string, Files[]> = {
       return [`${room}-looks-up`, [files]];
     }),
   ),
+  ...Object.fromEntries(
+    ["private", "log", "witness", "account"].map((alcove) => {
+      const files = {
+        [`server/src/evidence/${alcove}/a.ts`]: 'import "../audit/b.ts";',
+        "server/src/evidence/audit/b.ts": "export {};",
+      };
+      return [`evidence-${alcove}-looks-on`, [files]];
+    }),
+  ),
   "contract-only": [
     { "server/src/identity/a.ts": 'import "../storage/store.ts";' },
     { "server/src/http/a.ts": 'import "../identity/routes.ts";' },

@@ -3,7 +3,7 @@ import { type Literal, literals, SERVER, sources, TESTS } from "./source.ts";
 
 const STATEMENT =
   /\b(SELECT\s|INSERT\s+(OR\s+\w+\s+)?INTO\b|UPDATE\s+[\w?]+\s+SET\b|DELETE\s+FROM\b|(CREATE|DROP|ALTER)\s+(TEMP\s+)?(UNIQUE\s+)?(TABLE|INDEX|VIEW|TRIGGER)\b|WITH\s+\w+\s+AS\b)/;
-const PLACES = /^server\/src\/(storage\/.*|[^/]+\/([a-z]+_)?store\.ts):/;
+const PLACES = /^server\/src\/(storage\/.*|[^/]+\/([a-z]+\/)?([a-z]+_)?store\.ts):/;
 /** What the two engines do not share, or do not do alike. */
 const NOT_SHARED = /\b(I?LIKE|GLOB|REGEXP|TRIGGER|json_\w+|jsonb\w*|AUTOINCREMENT|SERIAL)\b|->>?|@>/i;
 

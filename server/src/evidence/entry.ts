@@ -14,7 +14,7 @@ import {
   errors,
   type KindSchemas,
 } from "./contract.ts";
-import { leafHash } from "./tree.ts";
+import { leafHash } from "./log/tree.ts";
 
 const STATE_DOMAIN = "gantry.state.v1";
 const VERSION = 1;

@@ -15,8 +15,8 @@ import type {
 } from "./contract.ts";
 import { buildEntry, type Stamp } from "./entry.ts";
 import { EntryReader } from "./ledger_reader.ts";
-import { commitmentsOf, sealFields } from "./private_fields.ts";
-import { insertPrivate } from "./private_store.ts";
+import { commitmentsOf, sealFields } from "./private/fields.ts";
+import { insertPrivate } from "./private/store.ts";
 import { insertEntry } from "./store.ts";
 
 const SALT_BYTES = 16;

@@ -6,7 +6,7 @@ import { roomApp } from "../../../tests/fixtures/room_app.ts";
 import type { Principal, RouteEnv } from "../identity/contract.ts";
 import type { EntryId } from "../kernel/ids.ts";
 import { ENTRIES_PAGE_MAX, type EntryView } from "./contract.ts";
-import { RecordedOpening } from "./private_values.ts";
+import { RecordedOpening } from "./private/values.ts";
 import { evidenceRoutes } from "./routes.ts";
 
 let ground: Ground;

@@ -4,9 +4,9 @@ import type { TenantId } from "../kernel/ids.ts";
 import type { Migration, Storage, Tx, Value } from "../storage/contract.ts";
 import type { BuiltEntry } from "./entry.ts";
 import { readBody } from "./entry.ts";
-import { log_migration } from "./log_store.ts";
-import { private_migration } from "./private_store.ts";
-import { witness_migration } from "./witness_store.ts";
+import { log_migration } from "./log/store.ts";
+import { private_migration } from "./private/store.ts";
+import { witness_migration } from "./witness/store.ts";
 
 /**
  * Entries are only ever inserted. `arrival` rises in the order of the commits (one writer); with gaps, because a unit

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../tests/fixtures/eventually.ts";
 import { ask, openRunsGround, type RunsGround } from "../../../tests/fixtures/runs_ground.ts";
 import { heldScript } from "../../../tests/fixtures/scripted_pool.ts";
-import { RecordedOpening } from "../evidence/private_values.ts";
+import { RecordedOpening } from "../evidence/private/values.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import { PROMPT_BYTES_MAX, type RunRequest, runRequest, WHY_MAX } from "./contract.ts";
 

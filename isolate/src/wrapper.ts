@@ -82,11 +82,11 @@ export class Run extends WorkerEntrypoint {
     return true;
   }
 
-  /** @param started  told once the guest's modules have been evaluated, before the guest is called. */
-  async run(input: unknown, started: () => Promise<void>): Promise<Answer> {
+  /** @param started  told once the guest's modules have been evaluated, before it is called; a guest that calls itself has none. */
+  async run(input: unknown, started?: () => Promise<void>): Promise<Answer> {
     const form = formOf();
     if (form === "none") return { kind: form };
-    await started();
+    await started?.();
     if (form === "fetch") return { kind: form };
     let result: unknown;
     try {

@@ -17,7 +17,7 @@ const LOOPBACK = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])$/;
 const SHORT_SSH = /^[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^-]/;
 
 const RULE =
-  "a witness is one of file: PATH, git: URL or PATH, webhook: URL; an URL is https:// (git: or ssh://, user@host:path), and " +
+  "a witness is one of file: PATH, git: URL or PATH, webhook: URL; a URL is https:// (git: or ssh://, user@host:path), and " +
   `http:// only to this machine; none has more than ${ADDRESS_CHARS_MAX} characters`;
 // Its message says nothing of the address, which may hold a password.
 const addressOf = (fits: (text: string) => boolean) =>

@@ -75,12 +75,16 @@ it("each witness comes to hold the checkpoint that is served, and none is shown 
 });
 
 it("a restored data directory, with the file beside the database, is refused by a witness's copy", async () => {
+  const sizeNow = async (): Promise<number> =>
+    Number((await (await server.request("/log/checkpoint", { token: null })).text()).split("\n")[1]);
   await server.stop();
   const saved = join(base, "saved");
   execFileSync("cp", ["-a", server.data, saved]);
   await server.restart();
+  const restored = await sizeNow();
   await server.json("/v1/runs", { json: { code: { source: "export default () => 2;" }, wait_ms: 30_000 } }, 200);
-  const before = Number((await (await server.request("/log/checkpoint", { token: null })).text()).split("\n")[1]);
+  await eventually(async () => (await sizeNow()) > restored, "the run to be sealed");
+  const before = await sizeNow();
   await eventually(async () => (await listed()).some(({ size }) => size >= before), "a witness to hold it", 60_000);
   await server.kill();
   rmSync(server.data, { recursive: true, force: true });

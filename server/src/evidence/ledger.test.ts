@@ -199,8 +199,14 @@ describe("reading", () => {
       next: String(second?.index),
     });
     expect(await shown({ cursor: String(second?.index) })).toMatchObject({ numbers: [3, 4, 5], next: undefined });
-    // More wait than the page holds: what is left out will be found after the cursor that the reader has.
-    expect(await shown({ limit: 4 })).toMatchObject({ numbers: [1, 2, 3, 4], next: undefined });
+    // Not all of what waits has room beside what is sealed: then all of it stands on the next page.
+    expect(await shown({ limit: 4 })).toMatchObject({ numbers: [1, 2], next: String(second?.index) });
+    expect(await shown({ limit: 3, cursor: String(second?.index) })).toMatchObject({ numbers: [3, 4, 5] });
+    // More wait than a page holds: what is left out will be found after the cursor that the reader has.
+    expect(await shown({ limit: 2, cursor: String(second?.index) })).toMatchObject({
+      numbers: [3, 4],
+      next: undefined,
+    });
     expect(await shown({ sealed: true })).toMatchObject({ numbers: [1, 2], next: undefined });
   });
 

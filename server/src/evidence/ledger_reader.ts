@@ -47,9 +47,11 @@ export class EntryReader implements LedgerReader {
       rows: limit + 1,
     });
     const items = rows.slice(0, limit).map(({ index, bytes }) => viewEntry(index, bytes));
-    // What waits has no place yet that a next page could begin at: a page that ends in it is the last.
-    const last = items.at(-1)?.index;
-    return rows.length > limit && last !== undefined ? { items, next: String(last) } : { items };
+    if (rows.length <= limit) return { items };
+    // What waits has no place yet that a next page could begin at, so all of it comes behind the last that is sealed.
+    const sealed = items.filter(({ index }) => index !== undefined);
+    const last = sealed.at(-1)?.index;
+    return last === undefined ? { items } : { items: sealed, next: String(last) };
   }
 
   async get(id: string, tenant: TenantId): Promise<EntryView> {

@@ -129,7 +129,7 @@ describe("a timeline", () => {
   it("tells in order who did what under which rule, how it ended, and what is not there", async () => {
     const { tenant, human, agent, run, ids, at } = await wholeStory();
     const { md } = await story({ ref: run }, tenant);
-    const time = "`2026-01-02T03:04:05.678Z`";
+    const time = `\`${new Date(clock.now()).toISOString()}\``;
     const who = `  - By \`\`agent bot (${agent}) for human eve *_\`#\`_* (${human})\`\`.`;
     const under = "  - Under contract `scratch@2`, snapshot `snp_1`.";
     expect(md).toBe(`# Timeline of \`${run}\`

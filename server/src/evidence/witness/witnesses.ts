@@ -147,12 +147,14 @@ export class Witnesses implements WitnessReader {
     if (newest === undefined) return;
     const office = await this.#hold();
     for (const post of this.#posts) {
+      // One that ends between our look and our word would be followed by another with the same copy.
+      const is_busy = post.attempt !== undefined;
       const row = await selectSink(this.#parts.storage, post.sink.name);
       const since_at = await this.#lacksSince(row, newest);
       const lag_ms = this.#lagSince(since_at);
       this.#parts.metrics.set("gantry_evidence_sink_lag_seconds", lag_ms / 1_000, { sink: post.sink.name });
       if (office === undefined || this.#cancel === undefined) continue;
-      if (post.asked !== newest.origin || row.size < newest.size) this.#begin(post, row, newest);
+      if (!is_busy && (post.asked !== newest.origin || row.size < newest.size)) this.#begin(post, row, newest);
       if (since_at !== undefined && lag_ms >= SINK_LAG_ENTRY_MS && row.lagged_at === null) {
         await this.#tellLag(post, since_at).catch(() => {}); // The log was told, and the ledger is once more, later.
       }

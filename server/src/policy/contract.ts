@@ -18,15 +18,14 @@ export function isWeaker(a: Isolation, b: Isolation): boolean {
   return ISOLATIONS.indexOf(a) < ISOLATIONS.indexOf(b);
 }
 
-/** What is kept of the private values of runs, by class. */
-export type RedactionTable = Record<PrivateClass, Redaction>;
+/** Classes of private values that runs have; a contract that speaks of another would promise what nothing keeps. */
+export const REDACTED_CLASSES = ["prompts"] as const satisfies readonly PrivateClass[];
 
-/** Of a contract that says nothing: what people and models typed or logged may hold secrets, what they asked for is theirs. */
-export const REDACTION_DEFAULT: Readonly<RedactionTable> = Object.freeze({
-  prompts: "mask",
-  logs: "mask",
-  artifacts: "keep",
-});
+/** What is kept of the private values of runs, by class. */
+export type RedactionTable = Record<(typeof REDACTED_CLASSES)[number], Redaction>;
+
+/** Of a contract that says nothing: what people and models typed may hold secrets. */
+export const REDACTION_DEFAULT: Readonly<RedactionTable> = Object.freeze({ prompts: "mask" });
 
 /** What is kept under a contract. */
 export function redactionOf({ redaction }: Contract): Readonly<RedactionTable> {

@@ -51,31 +51,32 @@ idempotent: false\nlimits:\n  cpu_ms: 500\n  wall_ms: 2000\n`;
 
   it("says what is kept of private values, completely as soon as it says anything", () => {
     expect(parse(head)).not.toHaveProperty("redaction");
-    expect(redactionOf(parse(head))).toEqual({ prompts: "mask", logs: "mask", artifacts: "keep" });
+    expect(redactionOf(parse(head))).toEqual({ prompts: "mask" });
     for (const how of REDACTIONS) {
       const contract = parse(`${head}redaction: {prompts: ${how}}`);
-      expect(contract.redaction).toEqual({ prompts: how, logs: "mask", artifacts: "keep" });
+      expect(contract.redaction).toEqual({ prompts: how });
       expect(redactionOf(contract)).toEqual(contract.redaction);
     }
-    const all = parse(`${head}redaction:\n  prompts: keep\n  logs: drop\n  artifacts: mask\n`);
-    expect(all.redaction).toEqual({ prompts: "keep", logs: "drop", artifacts: "mask" });
     expect(parse(`${head}redaction: {}`).redaction).toEqual(REDACTION_DEFAULT);
   });
 
   it("inherits what the contract that it extends says of private values", () => {
     const scratch = bases.get("scratch")!;
-    const base = { ...scratch, name: "base", redaction: { prompts: "drop", logs: "drop", artifacts: "drop" } as const };
+    const base = { ...scratch, name: "base", redaction: { prompts: "drop" } as const };
     const heir = (more: string) =>
       parseContract(
         { name: "heir.yaml", text: `kind: Contract\nname: heir\nextends: base\n${more}` },
         new Map([["base", base]]),
       );
     expect(heir("").redaction).toEqual(base.redaction);
-    expect(heir("redaction: {logs: keep}").redaction).toEqual({ ...base.redaction, logs: "keep" });
+    expect(heir("redaction: {}").redaction).toEqual(base.redaction);
+    expect(heir("redaction: {prompts: keep}").redaction).toEqual({ prompts: "keep" });
   });
 
   it.each([
     ["redaction: {prompt: keep}", "prompt"],
+    ["redaction: {logs: drop}", "logs"],
+    ["redaction: {prompts: keep, artifacts: mask}", "artifacts"],
     ["redaction: {prompts: hide}", "keep or mask or drop"],
     ["redaction: {prompts: true}", "keep or mask or drop"],
     ["redaction: {prompts: keep, prompts: drop}", "prompts"],

@@ -1,4 +1,4 @@
-import { PRIVATE_CLASSES, REDACTIONS } from "../evidence/contract.ts";
+import { REDACTIONS } from "../evidence/contract.ts";
 import { GantryError, type Problem } from "../kernel/errors.ts";
 import { LIMIT_NAMES, type LimitName, type LimitTable, RUN_LIMITS } from "../kernel/limits.ts";
 import {
@@ -7,6 +7,7 @@ import {
   contract_errors,
   ISOLATIONS,
   isWeaker,
+  REDACTED_CLASSES,
   REDACTION_DEFAULT,
   type RedactionTable,
 } from "./contract.ts";
@@ -203,11 +204,11 @@ function readRedaction(
   base: Contract | undefined,
   problems: Problems,
 ): RedactionTable | undefined {
-  const members = tree === undefined ? undefined : membersOf(tree, PRIVATE_CLASSES, problems);
+  const members = tree === undefined ? undefined : membersOf(tree, REDACTED_CLASSES, problems);
   if (members === undefined) return base?.redaction;
   const { choice } = new Fields(members, problems);
   const redaction = { ...(base?.redaction ?? REDACTION_DEFAULT) };
-  for (const name of PRIVATE_CLASSES) redaction[name] = choice(name, REDACTIONS) ?? redaction[name];
+  for (const name of REDACTED_CLASSES) redaction[name] = choice(name, REDACTIONS) ?? redaction[name];
   return redaction;
 }
 

@@ -77,7 +77,7 @@ describe("redaction", () => {
     const [said] = await policy.applyAll(tenant, [document("acme", "redaction: {prompts: drop}")], by());
     expect(said).toMatchObject({ changed: true, contract: { version: 2 } });
     expect(said!.contract.snapshot).not.toBe(plain!.contract.snapshot);
-    const expected = { prompts: "drop", logs: "mask", artifacts: "keep" };
+    const expected = { prompts: "drop" };
     const view = await fresh().open(tenant, "acme");
     expect(view.contract.redaction).toEqual(expected);
     expect(Object.isFrozen(view.contract.redaction)).toBe(true);

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { type AuditedTable, PRIVATE_CLASSES, REDACTIONS } from "../evidence/contract.ts";
+import { type AuditedTable, REDACTIONS } from "../evidence/contract.ts";
 import type { SnapshotId, TenantId } from "../kernel/ids.ts";
 import { LIMIT_NAMES, type LimitTable } from "../kernel/limits.ts";
 import type { Migration, Reader, Tx } from "../storage/contract.ts";
 import { ceilings } from "./builtin.ts";
-import { CONTRACTS_PER_TENANT_MAX, type Contract, ISOLATIONS } from "./contract.ts";
+import { CONTRACTS_PER_TENANT_MAX, type Contract, ISOLATIONS, REDACTED_CLASSES } from "./contract.ts";
 
 /**
  * One row for each version of a contract; a version never changes but in its state, and one of a name is active.
@@ -76,7 +76,7 @@ const contractSchema = z.object({
   jail: z.enum(["required", "optional"]),
   idempotent: z.boolean(),
   limits: z.record(z.string(), z.int()),
-  redaction: z.record(z.enum(PRIVATE_CLASSES), z.enum(REDACTIONS)).optional(),
+  redaction: z.record(z.enum(REDACTED_CLASSES), z.enum(REDACTIONS)).optional(),
 });
 
 /** A contract as it was stored, frozen. A limit that is younger than the row has its hard ceiling. */

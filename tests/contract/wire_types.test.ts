@@ -15,6 +15,7 @@ import {
 } from "../../server/src/intent/contract.ts";
 import type { ProblemBody } from "../../server/src/kernel/errors.ts";
 import type { ISOLATIONS } from "../../server/src/policy/contract.ts";
+import { small_limits } from "../fixtures/run_facts.ts";
 
 /** What the server's schemas accept and give is exactly what the SDK's types promise. The compiler is the judge. */
 it("the types of requests and answers are the same on both sides of the wire", () => {
@@ -50,16 +51,7 @@ it("a request and a view with every member pass the server's schemas", () => {
     prompt: "do it",
   };
   expect(runRequest.parse(request)).toEqual(request);
-  const limits: wire.Limits = {
-    cpu_ms: 1,
-    wall_ms: 1,
-    memory_mb: 16,
-    input_bytes_max: 1,
-    output_bytes_max: 1,
-    code_bytes_max: 1,
-    modules_max: 1,
-    log_bytes_max: 0,
-  };
+  const limits: wire.Limits = small_limits;
   const view: Required<wire.RunView> = {
     id: "run_0",
     state: "ended",

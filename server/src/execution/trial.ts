@@ -241,6 +241,7 @@ export class Trial {
         this.#begin(line.at);
         return;
       case "started":
+        if (this.#started !== undefined) return; // the wrapper shares its isolate with the guest, which may say it again
         this.#started = this.#deps.clock.monotonic();
         this.#door.started();
         return;

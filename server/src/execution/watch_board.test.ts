@@ -1,4 +1,6 @@
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
+import { buildSync } from "esbuild";
 import { expect, it } from "vitest";
 import { type Budget, WATCHED_MAX, WatchBoard } from "./watch_board.ts";
 
@@ -49,27 +51,23 @@ it("has WATCHED_MAX slots and not one more", () => {
 it("never shows half of one run and half of another, to a thread that reads while it changes", async () => {
   const board = new WatchBoard();
   const done = new Int32Array(new SharedArrayBuffer(4));
-  // The same few lines as `read`, in a thread of their own: workers of the tests load no TypeScript.
-  const source = `
-    const { workerData: { shared, slots, done } } = require("node:worker_threads");
-    const numbers = new Float64Array(shared, 0, slots * 9);
-    const words = new Int32Array(shared, slots * 9 * 8);
-    let read = 0, torn = 0;
-    while (Atomics.load(done, 0) === 0) {
-      const before = Atomics.load(words, 2);
-      const seen = Array.from(numbers.subarray(0, 9));
-      if (before % 2 !== 0 || Atomics.load(words, 2) !== before) continue;
-      read += 1;
-      if (new Set(seen).size !== 1) torn += 1;
-    }
-    require("node:worker_threads").parentPort.postMessage({ read, torn });`;
-  const worker = new Worker(source, { eval: true, workerData: { shared: board.shared, slots: WATCHED_MAX, done } });
-  const answer = new Promise<{ read: number; torn: number }>((resolve) => worker.once("message", resolve));
-  await new Promise((resolve) => worker.once("online", resolve));
-  for (let n = 1; n <= 300_000; n++) board.begin(0, budget(n));
-  Atomics.store(done, 0, 1);
+  // A thread of Node 20 loads no TypeScript.
+  const entryPoints = [fileURLToPath(new URL("../../../tests/fixtures/board_reader.ts", import.meta.url))];
+  const { outputFiles } = buildSync({ entryPoints, bundle: true, write: false, platform: "node", format: "cjs" });
+  const reader = new Worker(outputFiles[0]!.text, { eval: true, workerData: { shared: board.shared, done } });
+  const answer = new Promise<{ read: number; torn: number }>((resolve, reject) => {
+    reader.once("error", reject);
+    reader.on("message", (said) => {
+      if (said === "reading") write();
+      else resolve(said);
+    });
+  });
+  const write = (): void => {
+    for (let n = 1; n <= 300_000; n++) board.begin(0, budget(n));
+    Atomics.store(done, 0, 1);
+  };
   const { read, torn } = await answer;
   expect(torn).toBe(0);
   expect(read).toBeGreaterThan(0);
-  await worker.terminate();
+  await reader.terminate();
 });

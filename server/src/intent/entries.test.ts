@@ -1,21 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { plain_facts } from "../../../tests/fixtures/run_facts.ts";
 import { ENTRY_BYTES_MAX } from "../evidence/contract.ts";
 import type { BlockedCall, CodeFacts } from "../execution/contract.ts";
 import { canonicalJson } from "../kernel/canonical.ts";
 import { ENTRY_PART_BYTES_MAX } from "./contract.ts";
 import { boundedCalls, boundedFacts } from "./entries.ts";
 
-const facts = (more: Partial<CodeFacts> = {}): CodeFacts => ({
-  modules: 1,
-  bytes: 1,
-  imports: [],
-  hosts: [],
-  dynamic_code: false,
-  wasm: false,
-  secrets: [],
-  ...more,
-});
+const facts = (more: Partial<CodeFacts> = {}): CodeFacts => ({ ...plain_facts, ...more });
 
 describe("what a guest can make long", () => {
   it("fits into one entry, and what does not fit is counted", () => {

@@ -2,6 +2,7 @@ import { createHash, createPublicKey, verify } from "node:crypto";
 import { chmod, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../../tests/fixtures/ground.ts";
+import { plain_facts, small_limits } from "../../../../tests/fixtures/run_facts.ts";
 import { kinds } from "../../intent/kinds.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import { agreementsOf } from "../../storage/agreements.ts";
@@ -20,26 +21,8 @@ afterAll(() => ground.remove());
 
 const statementsOf = () => new RunStatements({ ...ground, agreements: agreementsOf(ground.storage) });
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex");
-const limits = {
-  cpu_ms: 1,
-  wall_ms: 1,
-  memory_mb: 16,
-  input_bytes_max: 1,
-  output_bytes_max: 1,
-  code_bytes_max: 1,
-  modules_max: 1,
-  log_bytes_max: 0,
-};
-const code_facts = {
-  modules: 1,
-  bytes: 1,
-  imports: [],
-  hosts: [],
-  dynamic_code: false,
-  wasm: false,
-  secrets: [],
-  dropped: 0,
-};
+const limits = small_limits;
+const code_facts = { ...plain_facts, dropped: 0 };
 const chain = [
   { actor: "act_1", kind: "human" as const },
   { actor: "act_2", kind: "agent" as const },

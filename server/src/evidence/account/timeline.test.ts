@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { type Ground, openGround } from "../../../../tests/fixtures/ground.ts";
+import { plain_facts, small_limits } from "../../../../tests/fixtures/run_facts.ts";
 import { VirtualClock } from "../../../../tests/fixtures/virtual_clock.ts";
 import { kinds as intent_kinds } from "../../intent/kinds.ts";
 import type { EntryId, TenantId } from "../../kernel/ids.ts";
@@ -22,26 +23,8 @@ beforeAll(async () => {
 afterAll(() => ground.remove());
 
 const sha = "0".repeat(64);
-const limits = {
-  cpu_ms: 1,
-  wall_ms: 2,
-  memory_mb: 16,
-  input_bytes_max: 1,
-  output_bytes_max: 1,
-  code_bytes_max: 1,
-  modules_max: 1,
-  log_bytes_max: 0,
-};
-const code_facts = {
-  modules: 1,
-  bytes: 1,
-  imports: [],
-  hosts: ["a.example"],
-  dynamic_code: false,
-  wasm: false,
-  secrets: [],
-  dropped: 0,
-};
+const limits = small_limits;
+const code_facts = { ...plain_facts, hosts: ["a.example"], dropped: 0 };
 const admitted = (run: string, attempt = 1) => ({
   run,
   attempt,
@@ -148,7 +131,7 @@ ${who}
 ${under}
   - Policy allowed it.
   - Code \`${sha}\`, input \`${sha}\` (SHA-256).
-  - Limits: \`code_bytes_max 1, cpu_ms 1, input_bytes_max 1, log_bytes_max 0, memory_mb 16, modules_max 1, output_bytes_max 1, wall_ms 2\`. Deadline \`2023-11-14T22:13:20.000Z\`.
+  - Limits: \`code_bytes_max 1, cpu_ms 1, input_bytes_max 1, log_bytes_max 0, memory_mb 16, modules_max 1, output_bytes_max 1, wall_ms 1\`. Deadline \`2023-11-14T22:13:20.000Z\`.
   - The code names the hosts \`a.example\`.
 - ${time} Run \`${run}\` ended: \`completed\`, attempt \`1\`. \`${ids[2]}\`, ${at[2]}
 ${who}

@@ -80,7 +80,9 @@ export async function witnessed(
   const copies = witnesses.map(async (witness): Promise<Seen[]> => {
     const { name } = witness;
     try {
-      const note = await within(clock, ms, witness.newest(late.signal), () => undefined);
+      const note = await within(clock, ms, witness.newest(late.signal), () => {
+        throw new Error(`no answer within ${ms} ms`);
+      });
       const seen = note === undefined ? undefined : seenBy(name, note, { origin, keys: known, log });
       return seen === undefined ? [] : [seen];
     } catch (error) {

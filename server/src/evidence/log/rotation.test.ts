@@ -2,12 +2,14 @@ import { existsSync } from "node:fs";
 import { copyFile, readFile, rm } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Ground, type GroundOptions, openGround } from "../../../../tests/fixtures/ground.ts";
+import { GantryError } from "../../kernel/errors.ts";
 import { systemRandom } from "../../kernel/random.ts";
-import type { PrivateFiles } from "../../storage/contract.ts";
+import { type PrivateFiles, type Storage, errors as storage_errors } from "../../storage/contract.ts";
 import { LOG_KEY_FILE, NEXT_KEY_FILE } from "./key.ts";
 import { openNote, parseVkey } from "./note.ts";
 import { generateKey } from "./private_key.ts";
 import { KeyRotation } from "./rotation.ts";
+import { selectLog } from "./store.ts";
 
 const ORIGIN = "rotation.test/log";
 const FIRST = 4;
@@ -88,6 +90,33 @@ describe("a rotation of the log's key", () => {
     await reopen();
     await append();
     expect(signedBy(await ground.seal(), await vkeys())).toEqual([second.new]);
+  });
+
+  it("ends with its checkpoint also when nobody was told that it was committed", async () => {
+    let is_lost = false;
+    const losing = (inner: Storage): Storage =>
+      new Proxy(inner, {
+        get(target, name) {
+          const member: unknown = Reflect.get(target, name, target);
+          if (name !== "write") return typeof member === "function" ? member.bind(target) : member;
+          return async (...unit: Parameters<Storage["write"]>) => {
+            const before = await selectLog(target);
+            const result = await target.write(...unit);
+            if (is_lost && (await selectLog(target))?.size !== before?.size) {
+              is_lost = false;
+              throw new GantryError(storage_errors.UNREACHABLE, { detail: "The connection was lost." });
+            }
+            return result;
+          };
+        },
+      });
+    await reopen({ wrap: losing });
+    is_lost = true;
+    const first = await rotation().rotate(by());
+    expect(is_lost).toBe(false);
+    await ground.seal();
+    expect(existsSync(path(NEXT_KEY_FILE))).toBe(false);
+    expect((await rotation().rotate(by())).old).toBe(first.new);
   });
 
   it("is one at a time", async () => {

@@ -121,6 +121,7 @@ export class SealRound {
     const known = this.#seen.at(-1)?.size ?? 0;
     if (state?.newest !== undefined && state.newest.size > known) {
       this.#release({ ...state.newest, origin: state.log.origin });
+      await this.#promote(); // it may have ended a rotation
     }
   }
 

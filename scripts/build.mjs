@@ -31,7 +31,16 @@ const host = await build({
   target: "node20",
   // What has a binary, a worker or a CommonJS heart of its own stays a package. All else is bundled: two versions of
   // one dependency in the tree must not get mixed up, and a command that loads one file starts sooner.
-  external: ["@photostructure/sqlite", "esbuild", "pg", "pino", "prom-client", "workerd", "yaml"],
+  external: [
+    "@cedar-policy/cedar-wasm",
+    "@photostructure/sqlite",
+    "esbuild",
+    "pg",
+    "pino",
+    "prom-client",
+    "workerd",
+    "yaml",
+  ],
   // Ours are source in this repository, not packages that an installation has.
   alias: { "@gantry/sdk/verify": "./sdk/src/verify/verify.ts", "@gantry/sdk": "./sdk/src/client.ts" },
   sourcemap: "linked",

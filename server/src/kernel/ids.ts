@@ -3,12 +3,29 @@ import type { Clock } from "./clock.ts";
 import type { Random } from "./random.ts";
 
 /** Prefixes of the rooms that exist. A secret is not an id and looks otherwise. */
-export type IdPrefix = "ten" | "act" | "tok" | "snp" | "ent" | "rnr" | "run" | "req";
+export type IdPrefix =
+  | "ten"
+  | "act"
+  | "tok"
+  | "key"
+  | "snp"
+  | "apr"
+  | "bgl"
+  | "whk"
+  | "msg"
+  | "ent"
+  | "rnr"
+  | "run"
+  | "req";
 export type Id<P extends IdPrefix> = string & { readonly __id: P };
 export type TenantId = Id<"ten">;
 export type ActorId = Id<"act">;
 export type TokenId = Id<"tok">;
 export type SnapshotId = Id<"snp">;
+export type ApprovalId = Id<"apr">;
+export type BreakGlassId = Id<"bgl">;
+export type WebhookId = Id<"whk">;
+export type NoticeId = Id<"msg">;
 export type EntryId = Id<"ent">;
 export type RunnerId = Id<"rnr">;
 export type RunId = Id<"run">;

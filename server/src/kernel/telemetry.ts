@@ -10,6 +10,8 @@ interface MetricDefinition {
 }
 
 const LATENCY_SECONDS = [0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
+/** Batch runs may wait for minutes. */
+const WAIT_SECONDS = [...LATENCY_SECONDS, 60, 120, 300, 600];
 const COMMIT_SECONDS = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.1, 1];
 
 export const METRICS = {
@@ -29,7 +31,12 @@ export const METRICS = {
     kind: "histogram",
     help: "From submission until a slot was free.",
     labels: ["lane"],
-    buckets: LATENCY_SECONDS,
+    buckets: WAIT_SECONDS,
+  },
+  gantry_fairness_index: {
+    kind: "gauge",
+    help: "Jain's index of the slot time that tenants had in the last full minute, of those that waited throughout.",
+    labels: ["lane"],
   },
   gantry_runs_ended_total: { kind: "counter", help: "Ended runs.", labels: ["lane", "termination"] },
   gantry_runs_refused_total: { kind: "counter", help: "Requests refused before a run existed.", labels: ["code"] },
@@ -49,6 +56,11 @@ export const METRICS = {
     buckets: LATENCY_SECONDS,
   },
   gantry_runners_retired_total: { kind: "counter", help: "Keyed runners let go, by reason.", labels: ["reason"] },
+  gantry_override_total: {
+    kind: "counter",
+    help: "Human acts that reversed a decision or stopped an agent, by kind and by the contract's class.",
+    labels: ["kind", "class"],
+  },
   gantry_egress_blocked_total: { kind: "counter", help: "Calls that guests tried and were refused.", labels: [] },
   gantry_evidence_appended_total: { kind: "counter", help: "Ledger entries.", labels: ["kind"] },
   gantry_evidence_sealed_total: { kind: "counter", help: "Ledger entries in the signed log.", labels: [] },
@@ -76,6 +88,19 @@ export const METRICS = {
     labels: [],
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
   },
+  gantry_webhook_attempts_total: {
+    kind: "counter",
+    help: "Notices that were sent to webhooks, by what came of it.",
+    labels: ["outcome"],
+  },
+  gantry_gate_outcomes_total: { kind: "counter", help: "Decided approvals.", labels: ["outcome"] },
+  gantry_gate_wait_seconds: {
+    kind: "histogram",
+    help: "How long approvals waited for the deciding vote.",
+    labels: [],
+    buckets: [1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400],
+  },
+  gantry_break_glass_total: { kind: "counter", help: "Quorums that a broken glass replaced.", labels: [] },
   gantry_timers_parked_total: { kind: "counter", help: "Timers given up after their last attempt.", labels: [] },
   gantry_http_requests_total: { kind: "counter", help: "Answered requests.", labels: ["route", "status"] },
 } as const satisfies Record<string, MetricDefinition>;

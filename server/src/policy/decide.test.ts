@@ -5,8 +5,8 @@ import { sha256Hex } from "../kernel/hash.ts";
 import type { SnapshotId } from "../kernel/ids.ts";
 import { LIMIT_NAMES, type LimitTable, RUN_LIMITS } from "../kernel/limits.ts";
 import { builtinContracts } from "./builtin.ts";
-import { type Contract, type PolicyRequest, REASONS_MAX } from "./contract.ts";
-import { decide, sortReasons } from "./decide.ts";
+import { type Contract, POLICY_REQUEST_BYTES_MAX, type PolicyRequest, REASONS_MAX } from "./contract.ts";
+import { Decider, sortReasons } from "./decide.ts";
 import { snapshotOf } from "./snapshot.ts";
 
 const scratch = builtinContracts().get("scratch")!;
@@ -16,7 +16,8 @@ const submit = (limits: Partial<LimitTable> = {}): PolicyRequest => ({
   resource: "code",
   context: { limits },
 });
-const answer = (contract: Contract, request: PolicyRequest) => decide(contract, snapshot, request);
+const decider = new Decider();
+const answer = (contract: Contract, request: PolicyRequest) => decider.decide(contract, snapshot, request);
 const withLimits = (limits: Partial<LimitTable>): Contract => ({
   ...scratch,
   limits: { ...scratch.limits, ...limits },
@@ -33,6 +34,7 @@ describe("a decision", () => {
     expect(answer(scratch, submit())).toEqual({
       verdict: "allow",
       reasons: [],
+      gates: [],
       snapshot,
       request_hash: sha256Hex(canonicalJson(submit())),
     });
@@ -104,7 +106,12 @@ describe("a decision", () => {
 
 describe("doubt is denied", () => {
   const cases: [string, unknown, string][] = [
-    ["another action", { ...submit(), action: "app.deploy" }, "POLICY_NO_PERMIT"],
+    ["another action", { ...submit(), action: "workflow.start" }, "POLICY_CLASS"],
+    ["an action that does not exist", { ...submit(), action: "app.fly" }, "POLICY_EVAL_ERROR"],
+    ["a member that no action has", { ...submit(), context: { rule: "0" } }, "POLICY_EVAL_ERROR"],
+    ["a member that objects have", { ...submit(), context: { toString: "x" } }, "POLICY_EVAL_ERROR"],
+    ["a class that does not exist", { ...submit(), context: { read_class: "secret" } }, "POLICY_EVAL_ERROR"],
+    ["a lone surrogate", { ...submit(), resource: "\u{d800}" }, "POLICY_EVAL_ERROR"],
     ["a fraction", submit({ cpu_ms: 0.5 }), "POLICY_EVAL_ERROR"],
     ["not a number", submit({ cpu_ms: Number.NaN }), "POLICY_EVAL_ERROR"],
     ["a text", submit({ cpu_ms: "1" as unknown as number }), "POLICY_EVAL_ERROR"],
@@ -132,6 +139,15 @@ describe("doubt is denied", () => {
   it("a ceiling that is not a number allows nothing", () => {
     const broken = withLimits({ cpu_ms: Number.NaN });
     expect(answer(broken, submit({ cpu_ms: 1 })).verdict).toBe("deny");
+  });
+
+  it("a request of POLICY_REQUEST_BYTES_MAX bytes is read, and one byte more is not", () => {
+    const bytes = (target: string) => Buffer.byteLength(canonicalJson({ ...submit(), context: { target } }));
+    const room = POLICY_REQUEST_BYTES_MAX - bytes("");
+    const long = { ...submit(), context: { target: "x".repeat(room) } };
+    expect(answer(scratch, long).reasons.map(({ code }) => code)).toEqual(["POLICY_TARGET"]);
+    const longer = { ...submit(), context: { target: "x".repeat(room + 1) } };
+    expect(answer(scratch, longer).reasons.map(({ code }) => code)).toEqual(["POLICY_EVAL_ERROR"]);
   });
 
   it("it never throws, whatever it is asked", () => {
@@ -188,6 +204,6 @@ describe("a snapshot id", () => {
   });
 
   it("of scratch is pinned: a change of it is a change of what was decided", () => {
-    expect(snapshot).toBe("snp_b83374f3ac64bd9de2db8b2ff1bae526349ed1133086002966f7e2fc383c6eb4");
+    expect(snapshot).toBe("snp_3078e15790b19d6df25ed1d5101e3447e19a415368b63d59b5aab76834aa7397");
   });
 });

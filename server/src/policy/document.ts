@@ -1,47 +1,91 @@
-import { REDACTIONS } from "../evidence/contract.ts";
 import { GantryError, type Problem } from "../kernel/errors.ts";
-import { LIMIT_NAMES, type LimitName, type LimitTable, RUN_LIMITS } from "../kernel/limits.ts";
 import {
+  CONTRACT_CLASSES,
+  CONTRACT_ITEMS_MAX,
   type Contract,
   type ContractDocument,
   contract_errors,
+  EGRESS_RULES_MAX,
+  GATES_MAX,
   ISOLATIONS,
-  isWeaker,
-  REDACTED_CLASSES,
-  REDACTION_DEFAULT,
-  type RedactionTable,
+  REQUIREMENTS,
+  TOOL_RULES_MAX,
 } from "./contract.ts";
-import { nearest } from "./nearest.ts";
+import { EGRESS_KEYS, readEgressRule } from "./document_egress.ts";
+import { Fields, type Form, NAME, present } from "./document_fields.ts";
+import { ATTENDED_KEYS, GATE_KEYS, PHASE_KEYS, readAttended, readGate, readPhase } from "./document_gates.ts";
+import { judgeHeir } from "./document_heir.ts";
+import {
+  type CheckCedar,
+  judgeBindings,
+  readBindings,
+  readBudgets,
+  readCedar,
+  readData,
+  readDayBudgets,
+  readLimits,
+  readRedaction,
+  readRetention,
+  readTool,
+  TOOL_KEYS,
+} from "./document_parts.ts";
 import { Problems, readTree, type Tree } from "./yaml_tree.ts";
 
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
-const KEYS = [
+/** Every key of a document, in the order in which documents are written. */
+export const CONTRACT_KEYS = [
   "kind",
   "name",
   "extends",
   "class",
+  "targets",
+  "data",
+  "require",
+  "tools",
+  "egress",
+  "bindings",
   "isolation",
   "isolation_floor",
   "jail",
   "idempotent",
-  "limits",
   "redaction",
+  "retention",
+  "budgets",
+  "limits",
+  "gates",
+  "attended",
+  "phase",
+  "budgets_day",
+  "dlp",
+  "shadow_mcp",
+  "cedar",
 ] as const;
-const REQUIRED = ["kind", "name", "extends"] as const;
+type Key = (typeof CONTRACT_KEYS)[number];
 /** The isolation of a contract that names none, whatever the one it extends has: sharing is asked for, not inherited. */
 const STRONGEST = "process";
+const ANSWERS = ["log", "deny"] as const;
+const TARGET: Form = { is: (text) => text === "*" || NAME.is(text), right: `${NAME.right}; * is every target` };
+
+/** Of a caller that has no engine: what nothing looks at is not let in. */
+const refuseCedar: CheckCedar = (texts) =>
+  texts.map((_, index) => ({ index, text: "Cedar policies cannot be checked here: leave cedar out." }));
 
 /**
  * Reads a contract file.
  * @param bases  the contracts that it may extend, by name.
+ * @param checkCedar  what the engine says of the texts of `cedar`; without it, none is accepted.
  * @returns the complete contract: every key that the document does not set is inherited from the one it extends.
- *   `isolation` alone is not: a contract that does not say otherwise gets the strongest.
+ *   `isolation` alone is not: a contract that does not say otherwise gets the strongest. Lists that are sets are sorted,
+ *   so that one contract has one hash however it is written.
  * @throws CONTRACT_INVALID with every problem, at most `CONTRACT_PROBLEMS_MAX`, in the order of the text.
  */
-export function parseContract(document: ContractDocument, bases: ReadonlyMap<string, Contract>): Contract {
+export function parseContract(
+  document: ContractDocument,
+  bases: ReadonlyMap<string, Contract>,
+  checkCedar: CheckCedar = refuseCedar,
+): Contract {
   const problems = new Problems();
   const tree = readTree(document.text, problems);
-  const contract = tree === undefined ? undefined : read(tree, bases, problems);
+  const contract = tree === undefined ? undefined : read(tree, { bases, checkCedar, problems });
   if (contract === undefined || problems.list.length > 0) {
     const placed = sorted(problems.list).map((problem) => ({ ...problem, at: `${document.name}#${problem.at}` }));
     throw invalid([document.name], placed);
@@ -62,156 +106,92 @@ function sorted(problems: Problem[]): Problem[] {
   return [...problems].sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
 }
 
+interface Reading {
+  bases: ReadonlyMap<string, Contract>;
+  checkCedar: CheckCedar;
+  problems: Problems;
+}
+
 /** Looks at every member, also after the first mistake; what it gives back counts only when no problem was found. */
-function read(tree: Tree, bases: ReadonlyMap<string, Contract>, problems: Problems): Contract | undefined {
-  const members = membersOf(tree, KEYS, problems);
-  if (members === undefined) return undefined;
-  for (const key of REQUIRED) {
-    if (!members.has(key)) problems.add(tree, `The key ${key} is missing.`);
-  }
-  const { text, choice, flag } = new Fields(members, problems);
-  choice("kind", ["Contract"] as const);
-  const name = text("name");
-  if (name !== undefined && !NAME.test(name)) {
-    problems.add(members.get("name") ?? tree, "A name has 1 to 63 of a-z, 0-9 and -, and starts with a letter.");
-  }
-  const base = bases.get(choice("extends", [...bases.keys()]) ?? "");
-  const limits = readLimits(members.get("limits"), base, problems);
-  const redaction = readRedaction(members.get("redaction"), base, problems);
-  const own = {
-    isolation: choice("isolation", ISOLATIONS),
-    isolation_floor: choice("isolation_floor", ISOLATIONS),
-    class: choice("class", ["read-only"] as const),
-    jail: choice("jail", ["required", "optional"] as const),
-    idempotent: flag("idempotent"),
-  };
+function read(tree: Tree, { bases, checkCedar, problems }: Reading): Contract | undefined {
+  const fields = Fields.of(tree, CONTRACT_KEYS, problems);
+  if (fields === undefined) return undefined;
+  fields.demand(["kind", "name", "extends"]);
+  fields.choice("kind", ["Contract"] as const);
+  const name = fields.text("name", NAME);
+  const base = bases.get(fields.choice("extends", [...bases.keys()]) ?? "");
+  const limits = readLimits(fields.get("limits"), base, problems);
+  const redaction = readRedaction(fields, base);
+  const [data, budgets, budgets_day] = [readData(fields), readBudgets(fields), readDayBudgets(fields)];
+  const bindings = readBindings(fields);
+  const own = { ...readPlain(fields), ...readLists(fields, problems), cedar: readCedar(fields, checkCedar, problems) };
   if (base === undefined || name === undefined) return undefined;
-  if (base.jail === "required" && own.jail === "optional") {
-    problems.add(members.get("jail") ?? tree, `${base.name} requires a jail, which an heir cannot make optional.`);
-  }
-  const isolation = own.isolation ?? STRONGEST;
-  const isolation_floor = own.isolation_floor ?? base.isolation_floor;
-  if (isWeaker(isolation_floor, base.isolation_floor)) {
-    const text = `isolation_floor is ${isolation_floor}; ${base.name} asks for at least ${base.isolation_floor}, and an heir cannot ask for less.`;
-    problems.add(members.get("isolation_floor") ?? tree, text);
-  } else if (isWeaker(isolation, isolation_floor)) {
-    const right = ISOLATIONS.filter((each) => !isWeaker(each, isolation_floor)).join(" or ");
-    const text = `isolation is ${isolation}, which is weaker than the contract's own isolation_floor ${isolation_floor}; say ${right}, or lower the floor.`;
-    problems.add(members.get("isolation") ?? tree, text);
-  }
-  return {
-    kind: "Contract",
+  const contract: Contract = {
+    ...base,
+    ...forced(own.class ?? base.class, base),
+    ...present<Partial<Contract>>(own),
     name,
     extends: base.name,
-    class: own.class ?? base.class,
-    isolation,
-    isolation_floor,
-    jail: own.jail ?? base.jail,
-    idempotent: own.idempotent ?? base.idempotent,
+    data: { ...base.data, ...data },
+    bindings: { ...base.bindings, ...bindings },
+    redaction,
+    budgets: { ...base.budgets, ...budgets },
     limits: { ...base.limits, ...limits },
-    ...(redaction === undefined ? {} : { redaction }),
+    budgets_day: { ...base.budgets_day, ...budgets_day },
+  };
+  judgeBindings(contract.bindings, fields);
+  judgeHeir(contract, base, fields);
+  return contract;
+}
+
+/** What is not inherited as it stands: sharing is asked for, and what a class brings with it comes with the class. */
+function forced(of: Contract["class"], base: Contract): Partial<Contract> {
+  if (of !== "privileged") return { isolation: STRONGEST };
+  const require = base.class === "privileged" ? base.require : [...REQUIREMENTS];
+  return { isolation: STRONGEST, isolation_floor: STRONGEST, jail: "required", require };
+}
+
+/** The keys of one value each; undefined is absent, or wrong and said. */
+function readPlain(fields: Fields<Key>) {
+  const action = fields.map("dlp", ["action"]);
+  action?.demand(["action"]);
+  const dlp = action?.choice("action", ANSWERS);
+  const attended = fields.map("attended", ATTENDED_KEYS);
+  const phase = fields.map("phase", PHASE_KEYS);
+  return {
+    class: fields.choice("class", CONTRACT_CLASSES),
+    isolation: fields.choice("isolation", ISOLATIONS),
+    isolation_floor: fields.choice("isolation_floor", ISOLATIONS),
+    jail: fields.choice("jail", ["required", "optional"] as const),
+    idempotent: fields.flag("idempotent"),
+    retention: readRetention(fields),
+    attended: attended && readAttended(attended),
+    phase: phase && readPhase(phase),
+    dlp: dlp && { action: dlp },
+    shadow_mcp: fields.choice("shadow_mcp", ANSWERS),
   };
 }
 
-/** The members of a map by key, the known ones only; undefined when it is no map. */
-function membersOf<K extends string>(tree: Tree, known: readonly K[], problems: Problems): Map<K, Tree> | undefined {
-  if (tree.value === null || typeof tree.value !== "object" || tree.value.type !== "map") {
-    problems.add(
-      tree,
-      tree.at === "" ? "A contract is a map of keys and values." : "A map of keys and values is expected.",
-    );
-    return undefined;
-  }
-  const members = new Map<K, Tree>();
-  for (const { key, value } of tree.value.members) {
-    const name = known.find((candidate) => candidate === key.value);
-    if (name === undefined) {
-      const meant = nearest(key.value, known);
-      const hint = meant === undefined ? `known here: ${known.join(", ")}` : `did you mean ${meant}?`;
-      problems.add(key, `The key ${shown(key.value)} is not known; ${hint}`);
-    } else if (!members.has(name)) {
-      members.set(name, value);
-    }
-  }
-  return members;
-}
-
-class Fields<K extends string> {
-  readonly #members: Map<K, Tree>;
-  readonly #problems: Problems;
-
-  constructor(members: Map<K, Tree>, problems: Problems) {
-    this.#members = members;
-    this.#problems = problems;
-  }
-
-  text = (key: K): string | undefined => {
-    const field = this.#members.get(key);
-    if (field === undefined) return undefined;
-    if (typeof field.value === "string") return field.value;
-    this.#problems.add(field, `${key} is text.`);
-    return undefined;
-  };
-
-  choice = <T extends string>(key: K, allowed: readonly T[]): T | undefined => {
-    const field = this.#members.get(key);
-    if (field === undefined) return undefined;
-    const found = allowed.find((candidate) => candidate === field.value);
-    if (found !== undefined) return found;
-    const meant = typeof field.value === "string" ? nearest(field.value, allowed) : undefined;
-    const hint = meant === undefined || allowed.length === 1 ? "" : ` Did you mean ${meant}?`;
-    this.#problems.add(field, `${key} is ${allowed.join(" or ")}.${hint}`);
-    return undefined;
-  };
-
-  flag = (key: K): boolean | undefined => {
-    const field = this.#members.get(key);
-    if (field === undefined) return undefined;
-    if (typeof field.value === "boolean") return field.value;
-    this.#problems.add(field, `${key} is true or false.`);
-    return undefined;
+/** The keys that are lists; each replaces the inherited one as a whole. */
+function readLists(fields: Fields<Key>, problems: Problems) {
+  const gates = fields.maps("gates", GATE_KEYS, GATES_MAX)?.map(readGate);
+  const tools = fields.maps("tools", TOOL_KEYS, TOOL_RULES_MAX)?.map((tool) => readTool(tool, problems));
+  return {
+    targets: fields.texts("targets", TARGET, CONTRACT_ITEMS_MAX.targets),
+    require: fields.choices("require", REQUIREMENTS),
+    tools: tools?.filter((tool) => tool !== undefined),
+    egress: readEgress(fields),
+    gates: gates?.filter((gate) => gate !== undefined),
   };
 }
 
-/** A contract only lowers: each value lies between the limit's minimum and the ceiling of the contract it extends. */
-function readLimits(tree: Tree | undefined, base: Contract | undefined, problems: Problems): Partial<LimitTable> {
-  const members = tree === undefined ? undefined : membersOf(tree, LIMIT_NAMES, problems);
-  const limits: Partial<LimitTable> = {};
-  for (const [name, field] of members ?? []) {
-    const value = readLimit(name, field, base, problems);
-    if (value !== undefined) limits[name] = value;
-  }
-  return limits;
-}
-
-function readLimit(name: LimitName, field: Tree, base: Contract | undefined, problems: Problems): number | undefined {
-  const { min, max } = RUN_LIMITS[name];
-  const ceiling = base?.limits[name] ?? max;
-  const { value } = field;
-  if (typeof value !== "number" || !Number.isSafeInteger(value)) {
-    problems.add(field, `${name} is a whole number from ${min} to ${ceiling}.`);
-    return undefined;
-  }
-  if (value >= min && value <= ceiling) return value;
-  const whose = base === undefined ? "" : ` (${base.name} allows ${ceiling}, and a contract only lowers)`;
-  problems.add(field, `${name} is ${value}; it must lie between ${min} and ${ceiling}${whose}.`);
-  return undefined;
-}
-
-/** Complete as soon as it says anything, so that the snapshot tells of every class; absent when nobody says anything. */
-function readRedaction(
-  tree: Tree | undefined,
-  base: Contract | undefined,
-  problems: Problems,
-): RedactionTable | undefined {
-  const members = tree === undefined ? undefined : membersOf(tree, REDACTED_CLASSES, problems);
-  if (members === undefined) return base?.redaction;
-  const { choice } = new Fields(members, problems);
-  const redaction = { ...(base?.redaction ?? REDACTION_DEFAULT) };
-  for (const name of REDACTED_CLASSES) redaction[name] = choice(name, REDACTIONS) ?? redaction[name];
-  return redaction;
-}
-
-function shown(key: string): string {
-  return key.length <= 64 ? key : `${key.slice(0, 63)}…`;
+function readEgress(fields: Fields<Key>): Contract["egress"] | undefined {
+  const seen = new Set<string>();
+  const rules = fields.maps("egress", EGRESS_KEYS, EGRESS_RULES_MAX)?.map((rule) => {
+    const read = readEgressRule(rule);
+    if (read?.id !== undefined && seen.has(read.id)) rule.problem("id", `Two rules are called ${read.id}.`);
+    if (read?.id !== undefined) seen.add(read.id);
+    return read;
+  });
+  return rules?.filter((rule) => rule !== undefined);
 }

@@ -1,41 +1,46 @@
 import type { ActorRef, Ledger } from "../evidence/contract.ts";
 import type { Principal } from "../identity/contract.ts";
 import { assert } from "../kernel/assert.ts";
-import { canonicalJson } from "../kernel/canonical.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { GantryError, hasCode, type Problem } from "../kernel/errors.ts";
+import { GantryError, isGantryError } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import type { Storage } from "../storage/contract.ts";
+import { type Applicant, applicantAtStart, applicantOf } from "./applicant.ts";
+import { applyOne, deltaOf, proposalOf } from "./apply.ts";
 import { BUILTIN_VERSION, builtinContracts } from "./builtin.ts";
 import {
-  CONTRACTS_PER_TENANT_MAX,
-  type Contract,
+  type Applied,
+  type Approvals,
+  type ContractDelta,
   type ContractDocument,
-  type ContractRef,
   type ContractSummary,
+  type ContractVersion,
   contract_errors,
   type Policy,
-  type PolicyRequest,
   type PolicyView,
   type SnapshotBody,
   snapshot_errors,
 } from "./contract.ts";
-import { decide } from "./decide.ts";
-import { invalid, parseContract } from "./document.ts";
+import { ContractSubject } from "./contract_subject.ts";
+import { Decider } from "./decide.ts";
+import { type ReadDocument, readDocuments, readNamed } from "./documents.ts";
+import { Heads } from "./heads.ts";
+import { type Opened, openContract, viewOf } from "./opened.ts";
 import { type Snapshot, snapshotOf } from "./snapshot.ts";
 import {
-  countActive,
-  freezeContract,
-  insertContract,
+  type ContractRow,
   insertSnapshot,
   readContract,
+  readSuspension,
   selectActive,
-  selectAllActive,
+  selectAll,
+  selectLive,
+  selectPending,
   selectSnapshot,
-  subjectOf,
-  updateRetired,
+  selectVersion,
 } from "./store.ts";
+import { builtinVersion, summaryOf, versionOf } from "./versions.ts";
 
 /** Opened versions that stay in memory. */
 const OPENED_MAX = 1_000;
@@ -44,23 +49,22 @@ export interface PolicyParts {
   storage: Storage;
   ledger: Ledger;
   clock: Clock;
+  /** Default: one of its own. */
+  decider?: Decider;
 }
 
-interface Opened {
-  ref: ContractRef;
-  contract: Contract;
-  snapshot: Snapshot;
-  view: PolicyView;
-}
-
-export interface Applied {
-  contract: ContractSummary;
-  /** False when the active version was the same already. */
-  changed: boolean;
+/** A document of the configuration that was not applied, and why. */
+export interface RefusedAtStart {
+  name: string;
+  error: GantryError;
 }
 
 /** The contracts of all tenants, and the views through which runs are decided. */
 export class ContractPolicy implements Policy {
+  readonly decider: Decider;
+  readonly heads: Heads;
+  /** What gates tell of decided proposals. */
+  readonly subject: ContractSubject;
   readonly #parts: PolicyParts;
   readonly #builtin: ReadonlyMap<string, Opened>;
   readonly #bases = builtinContracts();
@@ -68,38 +72,83 @@ export class ContractPolicy implements Policy {
   readonly #opened = new Map<string, Opened>();
   /** Snapshots that are known to be stored, by tenant and id; oldest first. */
   readonly #stored = new Set<string>();
+  #approvals: Approvals | undefined;
 
+  /** @throws Error when the engine that decides cannot be loaded. */
   constructor(parts: PolicyParts) {
     this.#parts = parts;
+    this.decider = parts.decider ?? new Decider();
+    this.heads = new Heads({ ...parts, decider: this.decider });
+    this.subject = new ContractSubject({ ledger: parts.ledger, heads: this.heads });
     this.#builtin = new Map(
       [...this.#bases].map(([name, contract]) => [
         name,
-        openContract({ name, version: BUILTIN_VERSION }, freezeContract(contract)),
+        openContract(this.decider, { name, version: BUILTIN_VERSION }, contract),
       ]),
     );
   }
 
-  async open(tenant: TenantId, contract: string, snapshot?: string): Promise<PolicyView> {
-    const opened = await this.#active(tenant, contract);
+  /** Gates stand above and are built later; before this, nothing that loosens can be applied. */
+  useApprovals(approvals: Approvals): void {
+    this.#approvals = approvals;
+  }
+
+  async open(tenant: TenantId, name: string, snapshot?: string): Promise<PolicyView> {
+    const builtin = this.#builtin.get(name);
+    const row = builtin === undefined ? await this.#activeRow(tenant, name) : undefined;
+    const opened = builtin ?? this.#openRow(row);
+    const suspension = row === undefined ? null : readSuspension(row);
+    if (suspension !== null) {
+      throw new GantryError(contract_errors.SUSPENDED, {
+        detail: `The contract ${name} has suspended itself by its ${suspension.metric} (${suspension.counted} of ${suspension.runs} runs); the entry ${suspension.entry} crossed the line.`,
+        next_steps: [
+          { kind: "read", text: "See the run that crossed it", command: `gantry evidence show ${suspension.entry}` },
+          { kind: "command", text: "Resume it, which people approve", command: "gantry contracts apply FILE" },
+        ],
+      });
+    }
     if (snapshot !== undefined && snapshot !== opened.snapshot.id) {
       throw new GantryError(snapshot_errors.STALE, {
-        detail: `The active snapshot of the contract ${contract} is ${opened.snapshot.id}, not the one that was named.`,
+        detail: `The active snapshot of the contract ${name} is ${opened.snapshot.id}, not the one that was named.`,
         snapshot: opened.snapshot.id,
         next_steps: [{ kind: "change", text: "Read the contract again and decide again, or name no snapshot." }],
       });
     }
     await this.#store(tenant, opened.snapshot);
-    return opened.view;
+    return viewOf(opened, row === undefined ? undefined : this.heads.track(tenant, opened, suspension));
   }
 
   async list(tenant: TenantId): Promise<ContractSummary[]> {
-    const rows = await selectAllActive(this.#parts.storage, tenant);
-    const own = rows.map(({ name, version, doc_json }) => openContract({ name, version }, readContract(doc_json)));
-    return [...this.#builtin.values(), ...own].map((opened) => this.#summary(opened));
+    const { storage } = this.#parts;
+    const pending = new Map((await selectAll(storage, tenant, "pending")).map((row) => [row.name, proposalOf(row)]));
+    const own = (await selectAll(storage, tenant, "active")).map(versionOf);
+    return [...[...this.#builtin.values()].map(builtinVersion), ...own].map((version) =>
+      summaryOf(version, pending.get(version.name) ?? null),
+    );
+  }
+
+  /** Versions that wait for people, by name. */
+  async proposals(tenant: TenantId): Promise<ContractVersion[]> {
+    return (await selectAll(this.#parts.storage, tenant, "pending")).map(versionOf);
   }
 
   async get(tenant: TenantId, name: string): Promise<ContractSummary> {
-    return this.#summary(await this.#active(tenant, name));
+    const builtin = this.#builtin.get(name);
+    if (builtin !== undefined) return summaryOf(builtinVersion(builtin), null);
+    const { active, pending } = await selectLive(this.#parts.storage, tenant, name);
+    const row = active ?? (await this.#activeRow(tenant, name));
+    return summaryOf(versionOf(row), pending === undefined ? null : proposalOf(pending));
+  }
+
+  async version(tenant: TenantId, name: string, version: number): Promise<ContractVersion> {
+    const builtin = this.#builtin.get(name);
+    if (builtin?.ref.version === version) return builtinVersion(builtin);
+    const row = await selectVersion(this.#parts.storage, tenant, name, version);
+    if (row !== undefined) return versionOf(row);
+    throw new GantryError(contract_errors.UNKNOWN, {
+      detail: `The tenant has no version ${version} of a contract ${shown(name)}.`,
+      next_steps: [{ kind: "command", text: "See which there are", command: "gantry contracts list" }],
+    });
   }
 
   async snapshot(tenant: TenantId, id: string): Promise<SnapshotBody> {
@@ -114,120 +163,103 @@ export class ContractPolicy implements Policy {
     throw new GantryError(snapshot_errors.UNKNOWN, { detail: "The tenant never had a snapshot of this id." });
   }
 
-  /** As `applyAll`, for one document of a caller. */
-  async apply(document: ContractDocument, who: Principal): Promise<Applied> {
-    const by = who.chain.map(({ actor, kind }) => ({ actor, kind }));
-    const [applied] = await this.applyAll(who.tenant, [document], by);
-    assert(applied !== undefined, "one document gives one answer");
-    return applied;
+  /**
+   * Applies one document of a caller: at once when it tightens, and by people when it loosens.
+   * @param name  the contract that the document must speak of; absent: whichever it does.
+   * @param if_version  the version that the caller saw active; 0: none.
+   * @throws CONTRACT_INVALID CONTRACT_BUILTIN CONTRACT_CONFLICT CONTRACT_TOO_MANY and those of `Approvals`
+   */
+  async apply(
+    document: ContractDocument,
+    who: Principal,
+    o: { name?: string; if_version?: number | undefined } = {},
+  ): Promise<Applied> {
+    const [read] =
+      o.name === undefined ? readDocuments([document], this.#bases) : [readNamed(o.name, document, this.#bases)];
+    assert(read !== undefined, "one document gives one answer");
+    return this.#apply(who.tenant, read, applicantOf(who), o.if_version);
   }
 
   /**
-   * Makes each document the active version of its contract. Nothing is written before all of them are valid; then
-   * each commits by itself with its `contract.applied`, so that after a crash the same call ends the work. A document
-   * that says what the active version says changes nothing. Contracts that no document names stay as they are.
+   * As `apply`, for the documents of the configuration. Nothing is written before all of them are valid; then each commits
+   * by itself, so that after a crash the same call ends the work. Contracts that no document names stay as they are.
    * @param by  the chain that applies them, accountable principal first, not empty.
-   * @throws CONTRACT_INVALID with the problems of every file; CONTRACT_BUILTIN CONTRACT_TOO_MANY
+   * @throws CONTRACT_INVALID with the problems of every file; CONTRACT_BUILTIN CONTRACT_TOO_MANY and those of `Approvals`
    */
   async applyAll(tenant: TenantId, documents: ContractDocument[], by: ActorRef[]): Promise<Applied[]> {
-    const contracts = this.#parse(documents);
+    const who = applicantAtStart(by);
     const applied: Applied[] = [];
-    for (const contract of contracts) applied.push(await this.#applyOne(tenant, contract, by));
+    for (const read of readDocuments(documents, this.#bases)) applied.push(await this.#apply(tenant, read, who));
     return applied;
   }
 
-  #parse(documents: ContractDocument[]): Contract[] {
-    const contracts: Contract[] = [];
-    const refused: string[] = [];
-    const problems: Problem[] = [];
-    const named = new Map<string, string>();
-    for (const document of documents) {
+  /** As `applyAll`, but a document that people cannot decide about now is left out: a server starts without it, and says so. */
+  async applyAtStart(
+    tenant: TenantId,
+    documents: ContractDocument[],
+    by: ActorRef[],
+  ): Promise<{ applied: Applied[]; refused: RefusedAtStart[] }> {
+    const who = applicantAtStart(by);
+    const applied: Applied[] = [];
+    const refused: RefusedAtStart[] = [];
+    for (const read of readDocuments(documents, this.#bases)) {
       try {
-        const contract = parseContract(document, this.#bases);
-        const earlier = named.get(contract.name);
-        if (earlier === undefined) {
-          named.set(contract.name, document.name);
-        } else {
-          refused.push(document.name);
-          problems.push(twice(document.name, contract.name, earlier));
-        }
-        contracts.push(contract);
+        applied.push(await this.#apply(tenant, read, who));
       } catch (error) {
-        if (!hasCode(error, contract_errors.INVALID)) throw error;
-        refused.push(document.name);
-        problems.push(...(error.parts.problems ?? []));
+        // What the document itself is wrong in stops the start; that nobody may approve it now does not.
+        if (!isGantryError(error) || !/^(GATE|REVIEW)_/.test(error.code)) throw error;
+        refused.push({ name: read.document.name, error });
       }
     }
-    if (refused.length > 0) throw invalid(refused, problems);
-    const builtin = contracts.find(({ name }) => this.#bases.has(name));
-    if (builtin === undefined) return contracts;
-    throw new GantryError(contract_errors.BUILTIN, {
-      detail: `${builtin.name} is built in. Give the contract another name and let it extend ${builtin.name}.`,
+    return { applied, refused };
+  }
+
+  /** What applying the document would change, and whether that would wait for people. Nothing is written. */
+  async diff(
+    document: ContractDocument,
+    who: Principal,
+    name: string,
+  ): Promise<{ delta: ContractDelta; version: number | null; contract: ReadDocument["contract"] }> {
+    const { contract } = readNamed(name, document, this.#bases);
+    const active = await selectActive(this.#parts.storage, who.tenant, name);
+    return { delta: deltaOf(this.#bases, active, contract), version: active?.version ?? null, contract };
+  }
+
+  /** The version in memory, by its ref; undefined: it is not, and has to be read. */
+  known(tenant: TenantId, ref: { name: string; version: number }): Opened | undefined {
+    return this.#builtin.get(ref.name) ?? this.#opened.get(`${tenant}/${ref.name}/${ref.version}`);
+  }
+
+  async #apply(tenant: TenantId, read: ReadDocument, who: Applicant, if_version?: number): Promise<Applied> {
+    const approvals = (): Approvals => {
+      assert(this.#approvals !== undefined, "the port for approvals is filled before a contract is loosened");
+      return this.#approvals;
+    };
+    const parts = { ...this.#parts, bases: this.#bases, approvals };
+    const { applied, activated } = await applyOne(parts, { ...read, tenant, who, if_version });
+    if (activated !== undefined) this.heads.moved(activated);
+    return applied;
+  }
+
+  async #activeRow(tenant: TenantId, name: string): Promise<ContractRow> {
+    const { storage } = this.#parts;
+    const row = await selectActive(storage, tenant, name);
+    if (row !== undefined) return row;
+    const pending = await selectPending(storage, tenant, name);
+    const waits =
+      pending === undefined ? "" : ` Its version ${pending.version} waits for the approval ${pending.approval_id}.`;
+    throw new GantryError(contract_errors.UNKNOWN, {
+      detail: `The tenant has no contract ${shown(name)}.${waits}`,
+      next_steps: [{ kind: "command", text: "See which there are", command: "gantry contracts list" }],
     });
   }
 
-  #applyOne(tenant: TenantId, contract: Contract, by: ActorRef[]): Promise<Applied> {
-    const { clock, ledger, storage } = this.#parts;
-    const author = by.at(-1);
-    assert(author !== undefined, "a contract is applied by somebody");
-    const doc_json = canonicalJson(contract);
-    const hash = sha256Hex(doc_json);
-    const snapshot = snapshotOf(contract);
-    return storage.write(async (tx) => {
-      const before = await selectActive(tx, tenant, contract.name);
-      if (before?.hash === hash) {
-        const same = openContract({ name: before.name, version: before.version }, readContract(before.doc_json));
-        return { contract: this.#summary(same), changed: false };
-      }
-      if (before === undefined && (await countActive(tx, tenant)) >= CONTRACTS_PER_TENANT_MAX) {
-        throw new GantryError(contract_errors.TOO_MANY, {
-          detail: `A tenant has at most ${CONTRACTS_PER_TENANT_MAX} contracts; ${contract.name} is one more.`,
-        });
-      }
-      const retired = before === undefined ? [] : [updateRetired(tx, before)];
-      const row = {
-        tenant_id: tenant,
-        name: contract.name,
-        version: (before?.version ?? 0) + 1,
-        hash,
-        doc_json,
-        state: "active" as const,
-        created_by: author.actor,
-        approval_id: null,
-        created_at: clock.now(),
-      };
-      insertContract(tx, row);
-      insertSnapshot(tx, tenant, snapshot.id, snapshot.body);
-      const ref = { name: row.name, version: row.version };
-      assert(contract.extends !== null, "a contract that is applied extends a built-in one");
-      ledger.append(tx, {
-        kind: "contract.applied",
-        tenant,
-        actor: by,
-        refs: [snapshot.id],
-        snapshot: snapshot.id,
-        contract: ref,
-        subjects: [...retired, row].map((each) => ({ table: "contracts", id: subjectOf(each), row: { ...each } })),
-        data: { ...ref, hash, extends: contract.extends, class: contract.class, replaces: before?.version ?? null },
-      });
-      return { contract: this.#summary(openContract(ref, freezeContract(contract))), changed: true };
-    });
-  }
-
-  async #active(tenant: TenantId, name: string): Promise<Opened> {
-    const builtin = this.#builtin.get(name);
-    if (builtin !== undefined) return builtin;
-    const row = await selectActive(this.#parts.storage, tenant, name);
-    if (row === undefined) {
-      throw new GantryError(contract_errors.UNKNOWN, {
-        detail: `The tenant has no contract ${JSON.stringify(name.slice(0, 63))}.`,
-        next_steps: [{ kind: "command", text: "See which there are", command: "gantry contracts list" }],
-      });
-    }
-    const key = `${tenant}/${name}/${row.version}`;
+  #openRow(row: ContractRow | undefined): Opened {
+    assert(row !== undefined, "what is not built in has a row");
+    const key = `${row.tenant_id}/${row.name}/${row.version}`;
     const known = this.#opened.get(key);
     if (known !== undefined) return known;
-    const opened = openContract({ name, version: row.version }, readContract(row.doc_json));
+    const opened = openContract(this.decider, row, readContract(row.doc_json));
     forgetOldest(this.#opened, OPENED_MAX);
     this.#opened.set(key, opened);
     return opened;
@@ -244,31 +276,10 @@ export class ContractPolicy implements Policy {
     forgetOldest(this.#stored, OPENED_MAX);
     this.#stored.add(key);
   }
-
-  #summary({ ref, contract, snapshot }: Opened): ContractSummary {
-    return {
-      ...ref,
-      class: contract.class,
-      built_in: this.#builtin.has(ref.name),
-      snapshot: snapshot.id,
-      contract,
-    };
-  }
 }
 
-function openContract(ref: ContractRef, contract: Contract): Opened {
-  const snapshot = snapshotOf(contract);
-  const view: PolicyView = Object.freeze({
-    snapshot: snapshot.id,
-    contract,
-    ref: Object.freeze(ref),
-    decide: (request: PolicyRequest) => decide(contract, snapshot.id, request),
-  });
-  return { ref, contract, snapshot, view };
-}
-
-function twice(document: string, name: string, earlier: string): Problem {
-  return { at: `${document}#/name`, text: `${name} is the name of the contract in ${earlier}, too.` };
+function shown(name: string): string {
+  return JSON.stringify(name.slice(0, 63));
 }
 
 /** Maps and sets iterate in the order of insertion, so the first is the oldest. */

@@ -3,12 +3,10 @@ import { sha256Hex } from "../kernel/hash.ts";
 import type { SnapshotId } from "../kernel/ids.ts";
 import type { Contract, SnapshotBody } from "./contract.ts";
 
-/** Raised when a contract may say something new. */
-export const SCHEMA_VERSION = "gantry.contract.v3";
-/** Of a contract that says nothing which is younger: its snapshot is named as before, so that what waits under it may start. */
-const SCHEMA_BEFORE_REDACTION = "gantry.contract.v2";
+/** Raised when a contract may say something new, or the Cedar schema changes. */
+export const SCHEMA_VERSION = "gantry.contract.v4";
 /** Raised when the same contract would be decided in another way. */
-export const ENGINE_VERSION = "gantry.limits.v1";
+export const ENGINE_VERSION = "gantry.cedar.v1";
 
 export interface Snapshot {
   id: SnapshotId;
@@ -18,8 +16,7 @@ export interface Snapshot {
 
 /** The immutable state that a run is decided against, and its name: `snp_` and the SHA-256 of the body, hex. */
 export function snapshotOf(contract: Contract): Snapshot {
-  const schema = contract.redaction === undefined ? SCHEMA_BEFORE_REDACTION : SCHEMA_VERSION;
-  const state: SnapshotBody = { policies: [], schema, contract, engine: ENGINE_VERSION };
+  const state: SnapshotBody = { policies: [], schema: SCHEMA_VERSION, contract, engine: ENGINE_VERSION };
   const body = canonicalJson(state);
   return { id: `snp_${sha256Hex(body)}` as SnapshotId, body };
 }

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { type AuditedTable, REDACTIONS } from "../evidence/contract.ts";
+import type { AuditedTable } from "../evidence/contract.ts";
 import type { SnapshotId, TenantId } from "../kernel/ids.ts";
 import { LIMIT_NAMES, type LimitTable } from "../kernel/limits.ts";
-import type { Migration, Reader, Tx } from "../storage/contract.ts";
-import { ceilings } from "./builtin.ts";
-import { CONTRACTS_PER_TENANT_MAX, type Contract, ISOLATIONS, REDACTED_CLASSES } from "./contract.ts";
+import type { Migration, Reader, Row, Tx } from "../storage/contract.ts";
+import { ceilings, nothingGranted } from "./builtin.ts";
+import { CONTRACTS_PER_TENANT_MAX, type Contract, PHASE_METRICS, type Suspension } from "./contract.ts";
 
 /**
  * One row for each version of a contract; a version never changes but in its state, and one of a name is active.
@@ -36,6 +36,18 @@ export const migrations: Migration[] = [
     `,
     tables: { contracts: "audited", policy_snapshots: "derived" },
   },
+  {
+    id: "policy/0002",
+    sql: `
+      ALTER TABLE contracts ADD COLUMN source_text {text};
+      ALTER TABLE contracts ADD COLUMN base_json {text};
+      ALTER TABLE contracts ADD COLUMN statement_hash {text};
+      ALTER TABLE contracts ADD COLUMN suspension_json {text};
+      CREATE UNIQUE INDEX contracts_pending ON contracts (tenant_id, name) WHERE state = 'pending';
+      CREATE TABLE contract_changes (id {int} NOT NULL PRIMARY KEY, rev {int} NOT NULL);
+    `,
+    tables: { contract_changes: "operational" },
+  },
 ];
 
 const contractRow = z.object({
@@ -48,6 +60,14 @@ const contractRow = z.object({
   created_by: z.string(),
   approval_id: z.string().nullable(),
   created_at: z.int(),
+  /** The document as it was applied. */
+  source_text: z.string().nullable(),
+  /** Of a proposed version, a `Base`: what it was judged against. */
+  base_json: z.string().nullable(),
+  /** Of the approval that it waits for. */
+  statement_hash: z.string().nullable(),
+  /** A `Suspension`; only active versions have one. */
+  suspension_json: z.string().nullable(),
 });
 export type ContractRow = z.infer<typeof contractRow>;
 
@@ -56,94 +76,175 @@ export function subjectOf(row: Pick<ContractRow, "tenant_id" | "name" | "version
   return `${row.tenant_id}/${row.name}/${row.version}`;
 }
 
+/** Columns that are younger than the table: without a value they are not there, so that older digests still hold. */
+const YOUNGER: ReadonlySet<string> = new Set(["source_text", "base_json", "statement_hash", "suspension_json"]);
+
+/** A row as the ledger digests it. */
+export function auditedRow(row: Row): Row {
+  return Object.fromEntries(Object.entries(row).filter(([name, value]) => value !== null || !YOUNGER.has(name)));
+}
+
 /** The room's audited table, as an audit reads it: entries digest whole rows, under the names that `subjectOf` gives. */
 export const audited_tables: AuditedTable[] = [
   {
     table: "contracts",
     id: "tenant_id || '/' || name || '/' || version",
     columns: Object.keys(contractRow.shape),
-    columnsOf: (row) => row,
+    columnsOf: auditedRow,
   },
 ];
 
-const contractSchema = z.object({
-  kind: z.literal("Contract"),
-  name: z.string(),
-  extends: z.string().nullable(),
-  class: z.literal("read-only"),
-  isolation: z.enum(ISOLATIONS),
-  isolation_floor: z.enum(ISOLATIONS),
-  jail: z.enum(["required", "optional"]),
-  idempotent: z.boolean(),
-  limits: z.record(z.string(), z.int()),
-  redaction: z.record(z.enum(REDACTED_CLASSES), z.enum(REDACTIONS)).optional(),
+const suspensionSchema = z.object({
+  metric: z.enum(PHASE_METRICS),
+  counted: z.int(),
+  runs: z.int(),
+  entry: z.string(),
+  at: z.int(),
 });
 
-/** A contract as it was stored, frozen. A limit that is younger than the row has its hard ceiling. */
-export function readContract(json: string): Contract {
-  const { redaction, ...parsed } = contractSchema.parse(JSON.parse(json));
-  const limits: LimitTable = ceilings();
-  for (const name of LIMIT_NAMES) limits[name] = parsed.limits[name] ?? limits[name];
-  return freezeContract({ ...parsed, limits, ...(redaction === undefined ? {} : { redaction }) });
+/** Why the version is suspended; null: it is not. */
+export function readSuspension({ suspension_json }: Pick<ContractRow, "suspension_json">): Suspension | null {
+  return suspension_json === null ? null : suspensionSchema.parse(JSON.parse(suspension_json));
 }
 
-export function freezeContract({ redaction, ...contract }: Contract): Contract {
-  const limits = Object.freeze({ ...contract.limits });
-  if (redaction === undefined) return Object.freeze({ ...contract, limits });
-  return Object.freeze({ ...contract, limits, redaction: Object.freeze({ ...redaction }) });
+/** A contract as it was stored: our own canonical JSON, whose members are younger than some rows. */
+const contractSchema = z.looseObject({
+  name: z.string(),
+  limits: z.record(z.string(), z.int()),
+});
+
+/** A contract as it was stored, frozen. What is younger than the row grants nothing; a younger limit has its hard ceiling. */
+export function readContract(json: string): Contract {
+  const parsed = contractSchema.parse(JSON.parse(json));
+  const limits: LimitTable = ceilings();
+  for (const name of LIMIT_NAMES) limits[name] = parsed.limits[name] ?? limits[name];
+  return freezeContract({ ...nothingGranted(parsed.name), ...(parsed as Partial<Contract>), limits });
 }
+
+/** Frozen all the way down: a view hands the same object to every run. */
+export function freezeContract(contract: Contract): Contract {
+  return deepFreeze(structuredClone(contract));
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const member of Object.values(value)) deepFreeze(member);
+  return Object.freeze(value);
+}
+
+const COLUMNS = Object.keys(contractRow.shape) as (keyof ContractRow)[];
+const INSERT = `INSERT INTO contracts (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})`;
 
 export function insertContract(tx: Tx, row: ContractRow): void {
   tx.run(
-    `INSERT INTO contracts (tenant_id, name, version, hash, doc_json, state, created_by, approval_id, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    [
-      row.tenant_id,
-      row.name,
-      row.version,
-      row.hash,
-      row.doc_json,
-      row.state,
-      row.created_by,
-      row.approval_id,
-      row.created_at,
-    ],
+    INSERT,
+    COLUMNS.map((name) => row[name]),
     1,
   );
 }
 
-/** Expects that the version is still the active one. */
-export function updateRetired(tx: Tx, before: ContractRow): ContractRow {
+/** Changes the state of a version, and expects that it is still in the one it was in. @returns the row as it is then. */
+export function updateState(
+  tx: Tx,
+  before: ContractRow,
+  change: Partial<Pick<ContractRow, "state" | "suspension_json">>,
+): ContractRow {
+  const after = { ...before, ...change };
+  const key = [before.tenant_id, before.name, before.version, before.state];
   tx.run(
-    "UPDATE contracts SET state = 'retired' WHERE tenant_id = ? AND name = ? AND version = ? AND state = 'active'",
-    [before.tenant_id, before.name, before.version],
+    "UPDATE contracts SET state = ?, suspension_json = ? WHERE tenant_id = ? AND name = ? AND version = ? AND state = ?",
+    [after.state, after.suspension_json, ...key],
     1,
   );
-  return { ...before, state: "retired" };
+  return after;
 }
 
 export async function selectActive(reader: Reader, tenant: TenantId, name: string): Promise<ContractRow | undefined> {
-  const row = await reader.get("SELECT * FROM contracts WHERE tenant_id = ? AND name = ? AND state = 'active'", [
-    tenant,
-    name,
-  ]);
-  return row === undefined ? undefined : contractRow.parse(row);
+  return parsed(
+    await reader.get("SELECT * FROM contracts WHERE tenant_id = ? AND name = ? AND state = 'active'", [tenant, name]),
+  );
 }
 
-/** All active contracts of the tenant, by name. */
-export async function selectAllActive(reader: Reader, tenant: TenantId): Promise<ContractRow[]> {
-  const rows = await reader.all(
-    "SELECT * FROM contracts WHERE tenant_id = ? AND state = 'active' ORDER BY name LIMIT ?",
-    [tenant, CONTRACTS_PER_TENANT_MAX],
+/** The version that waits for people, if one does. */
+export async function selectPending(reader: Reader, tenant: TenantId, name: string): Promise<ContractRow | undefined> {
+  return parsed(
+    await reader.get("SELECT * FROM contracts WHERE tenant_id = ? AND name = ? AND state = 'pending'", [tenant, name]),
   );
+}
+
+export async function selectVersion(
+  reader: Reader,
+  tenant: TenantId,
+  name: string,
+  version: number,
+): Promise<ContractRow | undefined> {
+  return parsed(
+    await reader.get("SELECT * FROM contracts WHERE tenant_id = ? AND name = ? AND version = ?", [
+      tenant,
+      name,
+      version,
+    ]),
+  );
+}
+
+/** What there is of a contract. */
+export interface Live {
+  active: ContractRow | undefined;
+  /** The version that waits for people. */
+  pending: ContractRow | undefined;
+  /** The highest version that there ever was; 0: none. */
+  newest: number;
+}
+
+/** In one read: each costs the unit that holds the store a round trip. */
+export async function selectLive(reader: Reader, tenant: TenantId, name: string): Promise<Live> {
+  const rows = await reader.all(
+    `SELECT * FROM contracts WHERE tenant_id = ? AND name = ? AND (state <> 'retired' OR version =
+      (SELECT max(version) FROM contracts WHERE tenant_id = ? AND name = ?))`,
+    [tenant, name, tenant, name],
+  );
+  const read = rows.map((row) => contractRow.parse(row));
+  return {
+    active: read.find(({ state }) => state === "active"),
+    pending: read.find(({ state }) => state === "pending"),
+    newest: Math.max(0, ...read.map(({ version }) => version)),
+  };
+}
+
+/** All active or pending versions of the tenant, by name. */
+export async function selectAll(reader: Reader, tenant: TenantId, state: "active" | "pending"): Promise<ContractRow[]> {
+  const rows = await reader.all("SELECT * FROM contracts WHERE tenant_id = ? AND state = ? ORDER BY name LIMIT ?", [
+    tenant,
+    state,
+    CONTRACTS_PER_TENANT_MAX,
+  ]);
   return rows.map((row) => contractRow.parse(row));
 }
 
-export async function countActive(reader: Reader, tenant: TenantId): Promise<number> {
-  const row = await reader.get("SELECT count(*) AS n FROM contracts WHERE tenant_id = ? AND state = 'active'", [
-    tenant,
-  ]);
+/** Contracts of the tenant that are active, or would be if people agreed. */
+export async function countNames(reader: Reader, tenant: TenantId): Promise<number> {
+  const row = await reader.get(
+    "SELECT count(DISTINCT name) AS n FROM contracts WHERE tenant_id = ? AND state IN ('active', 'pending')",
+    [tenant],
+  );
   return z.int().parse(row?.["n"]);
+}
+
+function parsed(row: Row | undefined): ContractRow | undefined {
+  return row === undefined ? undefined : contractRow.parse(row);
+}
+
+/** Says to all processes over the database that what is active has changed. */
+export function bumpChanges(tx: Tx): void {
+  tx.run(
+    "INSERT INTO contract_changes (id, rev) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET rev = contract_changes.rev + 1",
+    [],
+  );
+}
+
+export async function selectChanges(reader: Reader): Promise<number> {
+  const row = await reader.get("SELECT rev FROM contract_changes WHERE id = 1", []);
+  return z.int().parse(row?.["rev"] ?? 0);
 }
 
 /** A snapshot that is there stays as it is: its id names its body. */

@@ -13,6 +13,7 @@ import {
   type Pair,
   Parser,
 } from "yaml";
+import { isStorableText } from "../kernel/canonical.ts";
 import type { Problem } from "../kernel/errors.ts";
 import { CONTRACT_BYTES_MAX, CONTRACT_DEPTH_MAX, CONTRACT_PROBLEMS_MAX } from "./contract.ts";
 
@@ -30,6 +31,7 @@ export interface TreeMap {
 }
 export interface TreeList {
   type: "list";
+  items: Tree[];
 }
 
 /** Collects problems up to `CONTRACT_PROBLEMS_MAX`; what comes after is dropped. */
@@ -132,19 +134,28 @@ class TreeReader {
     }
     if (node.anchor !== undefined) this.#problems.add(where, "Anchors are not read: leave the &name out.");
     if (node.tag !== undefined) this.#problems.add(where, "Tags are not read: leave the !tag out.");
-    if (isScalar(node)) return { ...where, value: scalar(node.value) };
+    if (isScalar(node)) return { ...where, value: this.#scalar(node.value, where) };
     if (depth >= CONTRACT_DEPTH_MAX) {
       this.#problems.add(where, "The document nests too deeply.");
       return { ...where, value: null };
     }
     if (isMap(node)) return { ...where, value: this.#map(node.items, at, depth) };
-    if (isSeq(node)) {
-      for (const [index, item] of node.items.entries()) {
-        // An item may be a pair without braces, `[a: 1]`; nothing of a contract is one.
-        if (!isPair(item)) this.read(item as Node | null, `${at}/${index}`, offset, depth + 1);
-      }
+    const items: Tree[] = [];
+    for (const [index, item] of isSeq(node) ? node.items.entries() : []) {
+      // The library reads a pair without braces, `[a: 1]`, as a map of one; should it ever not, it is no value of ours.
+      if (isPair(item)) this.#problems.add(where, "An item of a list is a value, not a pair.");
+      else items.push(this.read(item as Node | null, `${at}/${index}`, node.range?.[0] ?? offset, depth + 1));
     }
-    return { ...where, value: { type: "list" } };
+    return { ...where, value: { type: "list", items } };
+  }
+
+  /** Also of a text that was written with escapes, and so was none when the document was looked at as a whole. */
+  #scalar(value: unknown, where: Pick<Tree, "at" | "line" | "column">): Tree["value"] {
+    if (typeof value === "number" || typeof value === "boolean") return value;
+    if (typeof value !== "string") return null;
+    if (isStorableText(value)) return value;
+    this.#problems.add(where, "The text has U+0000 or half of a surrogate pair in it, which no text of ours may have.");
+    return null;
   }
 
   #map(items: Pair[], at: string, depth: number): TreeMap {
@@ -166,11 +177,6 @@ class TreeReader {
     }
     return { type: "map", members };
   }
-}
-
-function scalar(value: unknown): Tree["value"] {
-  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
-  return null;
 }
 
 /** RFC 6901, 3. */

@@ -2,8 +2,17 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
 import { stateDigest } from "../evidence/entry.ts";
 import type { ActorId, TenantId } from "../kernel/ids.ts";
-import { ACTORS_PER_TENANT_MAX, type Actor, NAME_CHARS_MAX, type Principal, SCOPES, type Scope } from "./contract.ts";
+import {
+  ACTORS_PER_TENANT_MAX,
+  type Actor,
+  HUMAN_SCOPES,
+  NAME_CHARS_MAX,
+  type Principal,
+  SCOPES,
+  type Scope,
+} from "./contract.ts";
 import type { IdentityRegistry } from "./identity.ts";
+import { audited_tables } from "./store.ts";
 
 let ground: Ground;
 
@@ -109,7 +118,9 @@ describe("tenants", () => {
     expect(who).toMatchObject({ tenant: tenant.id, actor: owner.id });
     expect(who.chain).toHaveLength(1);
     const operator = ["evidence:audit", "evidence:rotate", "tenant:manage", "ops:read"];
-    expect([...who.scopes]).toEqual(SCOPES.filter((scope) => !operator.includes(scope)));
+    expect([...who.scopes]).toEqual(
+      SCOPES.filter((scope) => !operator.includes(scope) && !HUMAN_SCOPES.includes(scope)),
+    );
     await expect(mint([], ground.owned.agent, who)).rejects.toMatchObject(code("ACTOR_UNKNOWN"));
     expect((await entriesOf("tenant.created", tenant.id))[0]).toMatchObject({
       tenant: tenant.id,
@@ -149,21 +160,24 @@ it("every audited row is as its newest ledger subject says", async () => {
   const { tenant } = await ground.identity.createTenant(ground.owner, "acme");
   const token = await mint(["run:read"], ground.owned.agent);
   await ground.identity.revokeToken(ground.owner, token.id);
+  await ground.identity.createActor(ground.owner, { kind: "service", name: "builder", team: "platform" });
+  const key = { public_jwk: { kty: "OKP", crv: "Ed25519", x: "A".repeat(43) }, uses: ["task" as const] };
+  await ground.identity.revokeKey(ground.owner, (await ground.identity.registerKey(ground.owner, key)).kid);
   await ground.identity.setTenantState(ground.owner, tenant.id, "suspended");
   await ground.identity.setActorState(ground.owner, ground.owned.agent, "suspended");
-  const key = await ground.files.read("keys/state.key");
+  const state_key = await ground.files.read("keys/state.key");
   let compared = 0;
-  for (const table of ["tenants", "actors", "tokens"]) {
+  for (const { table, id, columnsOf } of audited_tables) {
     for (const row of await ground.storage.all(`SELECT * FROM ${table}`, [])) {
-      const subject = `${table}/${row["id"]}`;
+      const subject = `${table}/${row[id]}`;
       const newest = await ground.storage.get(
         "SELECT e.body FROM evidence_subjects s JOIN evidence_entries e ON e.arrival = s.arrival WHERE s.subject = ?",
         [subject],
       );
       const body = JSON.parse(Buffer.from(newest?.["body"] as Uint8Array).toString("utf8"));
-      expect(body.state[subject]).toBe(stateDigest(key!, table, String(row["id"]), row));
+      expect(body.state[subject]).toBe(stateDigest(state_key!, table, String(row[id]), columnsOf(row)));
       compared += 1;
     }
   }
-  expect(compared).toBe(2 + 3 + 3);
+  expect(compared).toBe(2 + 4 + 3 + 1);
 });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import type { PrivateFiles } from "../storage/contract.ts";
-import { bootstrap, OWNER_TOKEN_FILE } from "./bootstrap.ts";
+import { bootstrap, FILE_SCOPES, OWNER_TOKEN_FILE } from "./bootstrap.ts";
 import { OWNER_TOKEN_LIFE_MS, SCOPES } from "./contract.ts";
 import { makeToken } from "./token.ts";
 
@@ -32,7 +32,7 @@ it("the first start makes tenant, owner, agent and a token that works, and enter
   expect((await stat(path)).mode & 0o777).toBe(0o600);
   expect(await readFile(path, "utf8")).toMatch(/^gtr_hum_[0-9A-Za-z]{36}\n$/);
   expect(ground.owner).toMatchObject({ tenant: ground.owned.tenant, actor: ground.owned.owner });
-  expect(await kinds()).toEqual(["tenant.created", "actor.created", "actor.created", "token.minted"]);
+  expect(await kinds()).toEqual(["tenant.created", "actor.created", "actor.created", "link.made", "token.minted"]);
   const agent = await ground.storage.get("SELECT * FROM actors WHERE id = ?", [ground.owned.agent]);
   expect(agent).toMatchObject({ kind: "agent", name: "local", owner_actor_id: ground.owned.owner });
 });
@@ -92,7 +92,7 @@ describe("a token that was made before there were some scopes", () => {
     await withoutNewScopes();
     await restart();
     expect(ground.owned.minted).toBe(true);
-    expect([...ground.owner.scopes]).toEqual(SCOPES);
+    expect([...ground.owner.scopes]).toEqual(FILE_SCOPES);
     await expect(ground.identity.authenticate(old)).rejects.toMatchObject({ code: "TOKEN_REVOKED" });
     expect(await ground.identity.authenticate(child.secret)).toMatchObject({ tenant: ground.owned.tenant });
     const revoked = (await ground.ledger.list({ kind: "token.revoked", limit: 10 })).items;
@@ -117,7 +117,7 @@ describe("a token that was made before there were some scopes", () => {
     const { directory } = ground;
     await expect(openGround({ directory, wrapFiles: crashing })).rejects.toThrow("killed");
     ground = await openGround({ directory });
-    expect([...ground.owner.scopes]).toEqual(SCOPES);
+    expect([...ground.owner.scopes]).toEqual(FILE_SCOPES);
     expect(await ground.storage.all("SELECT id FROM tokens WHERE revoked_at IS NULL", [])).toHaveLength(1);
   });
 });

@@ -13,6 +13,8 @@ interface Known {
  */
 export class PrincipalCache {
   readonly #known = new Map<string, Known>();
+  /** Tokens that have worked here, whatever became of them since. */
+  readonly #met = new Set<string>();
   #epoch = 0;
 
   get epoch(): number {
@@ -28,16 +30,18 @@ export class PrincipalCache {
 
   /** @param epoch  as it was before the store was read. */
   put(hash: string, principal: Principal, expires_at: number, now: number, epoch: number): void {
+    this.#met.delete(hash);
+    dropOldest(this.#met);
+    this.#met.add(hash);
     if (epoch !== this.#epoch) return;
     this.#known.delete(hash);
-    if (this.#known.size >= TOKEN_CACHE_MAX) {
-      // A map iterates in the order of insertion, so the first is the one nearest to going stale.
-      for (const oldest of this.#known.keys()) {
-        this.#known.delete(oldest);
-        break;
-      }
-    }
+    dropOldest(this.#known);
     this.#known.set(hash, { principal, expires_at, stale_at: now + TOKEN_CACHE_MS });
+  }
+
+  /** Has this token ever worked here? It may have ended since. */
+  met(hash: string): boolean {
+    return this.#met.has(hash);
   }
 
   clear(): void {
@@ -47,5 +51,14 @@ export class PrincipalCache {
 
   get size(): number {
     return this.#known.size;
+  }
+}
+
+/** Maps and sets iterate in the order of insertion, so the first is the one nearest to going stale. */
+function dropOldest(kept: { size: number; keys(): Iterable<string>; delete(key: string): boolean }): void {
+  if (kept.size < TOKEN_CACHE_MAX) return;
+  for (const oldest of kept.keys()) {
+    kept.delete(oldest);
+    return;
   }
 }

@@ -8,6 +8,7 @@ import type { Tx } from "../storage/contract.ts";
 import type { Actor, ActorKind, ChainLink, MintedToken, Scope, Tenant, TokenKind } from "./contract.ts";
 import {
   type ActorRow,
+  digestedActor,
   insertActor,
   insertTenant,
   insertToken,
@@ -78,10 +79,11 @@ export interface NewActor {
   parent: ActorId | null;
   /** Scopes that no token of it may exceed; null: no ceiling. */
   ceiling: Scope[] | null;
+  team?: string | null;
 }
 
 export function recordActor(parts: RecordParts, tx: Tx, actor: NewActor, by: ActorRef[]): Actor {
-  const { id, tenant, kind, name, owner } = actor;
+  const { id, tenant, kind, name, owner, team = null } = actor;
   const row: ActorRow = {
     id,
     tenant_id: tenant,
@@ -93,6 +95,7 @@ export function recordActor(parts: RecordParts, tx: Tx, actor: NewActor, by: Act
     state: "active",
     ceiling_json: JSON.stringify(actor.ceiling),
     created_at: parts.clock.now(),
+    team,
   };
   insertActor(tx, row);
   parts.ledger.append(tx, {
@@ -100,10 +103,10 @@ export function recordActor(parts: RecordParts, tx: Tx, actor: NewActor, by: Act
     tenant,
     actor: by,
     refs: [id],
-    subjects: [{ table: "actors", id, row: { ...row } }],
+    subjects: [{ table: "actors", id, row: digestedActor({ ...row }) }],
     data: { actor: id, kind, name, owner },
   });
-  return { id, tenant, kind, name, owner, state: "active" };
+  return { id, tenant, kind, name, owner, team, state: "active" };
 }
 
 export interface NewToken {
@@ -156,13 +159,17 @@ export function recordToken(parts: RecordParts, tx: Tx, token: NewToken, by: Act
   return { id: row.id, secret, expires_at: row.expires_at };
 }
 
-/** @param by  the chain that revokes; its last actor stands in the row. */
+/**
+ * @param by  the chain that revokes; its last actor stands in the row.
+ * @param override  a human ends an agent's token early.
+ */
 export function recordRevocation(
   parts: RecordParts,
   tx: Tx,
   token: TokenRow,
   cause: "asked" | "parent" | "replaced",
   by: ActorRef[],
+  override = false,
 ): void {
   const row = updateTokenRevoked(tx, token, parts.clock.now(), by.at(-1)?.actor ?? "");
   parts.ledger.append(tx, {
@@ -171,7 +178,7 @@ export function recordRevocation(
     actor: by,
     refs: [row.id, row.actor_id],
     subjects: [{ table: "tokens", id: row.id, row: { ...row } }],
-    data: { token: row.id, actor: row.actor_id, cause },
+    data: { token: row.id, actor: row.actor_id, cause, ...(override ? { override: "early_revoke" } : {}) },
   });
 }
 
@@ -188,7 +195,7 @@ export function recordActorState(
     tenant: row.tenant_id,
     actor: by,
     refs: [row.id],
-    subjects: [{ table: "actors", id: row.id, row: { ...row } }],
+    subjects: [{ table: "actors", id: row.id, row: digestedActor({ ...row }) }],
     data: { actor: row.id },
   });
 }

@@ -3,6 +3,7 @@ import type { AuditedTable } from "../evidence/contract.ts";
 import type { ActorId, TenantId, TokenId } from "../kernel/ids.ts";
 import type { Migration, Reader, Row, Tx } from "../storage/contract.ts";
 import { ACTOR_KINDS, type ChainLink, SCOPES } from "./contract.ts";
+import { keyRow } from "./key_store.ts";
 
 /**
  * `origin` tells the owner token of a tenant, which Gantry makes, from tokens that other tokens made.
@@ -59,9 +60,54 @@ export const migrations: Migration[] = [
     sql: "CREATE TABLE owner_tokens (token {text} NOT NULL PRIMARY KEY REFERENCES tokens (id), node {text} NOT NULL)",
     tables: { owner_tokens: "operational" },
   },
+  {
+    id: "identity/0003",
+    sql: `
+      ALTER TABLE actors ADD COLUMN team {text};
+      CREATE TABLE actor_keys (
+        kid {text} NOT NULL PRIMARY KEY,
+        tenant_id {text} NOT NULL REFERENCES tenants (id),
+        actor_id {text} NOT NULL REFERENCES actors (id),
+        public_x {text} NOT NULL,
+        uses_json {text} NOT NULL,
+        state {text} NOT NULL CHECK (state IN ('active', 'revoked')),
+        created_at {int} NOT NULL,
+        revoked_at {int},
+        revoked_by {text},
+        UNIQUE (actor_id, public_x)
+      );
+      CREATE INDEX actor_keys_tenant ON actor_keys (tenant_id, kid);
+      CREATE TABLE task_jtis (
+        tenant_id {text} NOT NULL, jti {text} NOT NULL, run_id {text} NOT NULL, expires_at {int} NOT NULL,
+        PRIMARY KEY (tenant_id, jti)
+      );
+      CREATE INDEX task_jtis_expiry ON task_jtis (expires_at);
+      CREATE TABLE login_links (
+        hash {text} NOT NULL PRIMARY KEY,
+        tenant_id {text} NOT NULL REFERENCES tenants (id),
+        actor_id {text} NOT NULL REFERENCES actors (id),
+        scopes_json {text} NOT NULL,
+        created_at {int} NOT NULL,
+        expires_at {int} NOT NULL,
+        used_at {int}
+      );
+      CREATE INDEX login_links_actor ON login_links (actor_id);
+      CREATE TABLE setting_proposals (
+        approval {text} NOT NULL PRIMARY KEY, tenant_id {text} NOT NULL, base_rev {int} NOT NULL, settings_json {text} NOT NULL
+      );
+      CREATE TABLE latest_times (name {text} NOT NULL PRIMARY KEY, at {int} NOT NULL);
+    `,
+    tables: {
+      actor_keys: "audited",
+      task_jtis: "operational",
+      login_links: "operational",
+      setting_proposals: "operational",
+      latest_times: "operational",
+    },
+  },
 ];
 
-const tenantRow = z.object({
+export const tenantRow = z.object({
   id: z.custom<TenantId>(),
   slug: z.string(),
   state: z.enum(["active", "suspended", "closed"]),
@@ -71,7 +117,7 @@ const tenantRow = z.object({
 });
 export type TenantRow = z.infer<typeof tenantRow>;
 
-const actorRow = z.object({
+export const actorRow = z.object({
   id: z.custom<ActorId>(),
   tenant_id: z.custom<TenantId>(),
   kind: z.enum(ACTOR_KINDS),
@@ -82,10 +128,11 @@ const actorRow = z.object({
   state: z.enum(["active", "suspended", "gone"]),
   ceiling_json: z.string(),
   created_at: z.int(),
+  team: z.string().nullable(),
 });
 export type ActorRow = z.infer<typeof actorRow>;
 
-const tokenRow = z.object({
+export const tokenRow = z.object({
   id: z.custom<TokenId>(),
   tenant_id: z.custom<TenantId>(),
   actor_id: z.custom<ActorId>(),
@@ -104,16 +151,23 @@ const tokenRow = z.object({
 export type TokenRow = z.infer<typeof tokenRow>;
 
 /** Entries of this room digest whole rows. */
-function wholeTable(table: string, shape: object): AuditedTable {
+export function wholeTable(table: string, shape: object, id = "id"): AuditedTable {
   const columns = Object.keys(shape);
-  return { table, id: "id", columns, columnsOf: (row: Row) => row };
+  return { table, id, columns, columnsOf: (row: Row) => row };
+}
+
+/** An actor's row as entries digest it: one without a team looks as it did before there were any. */
+export function digestedActor(row: Row): Row {
+  const { team, ...rest } = row;
+  return team === undefined || team === null ? rest : row;
 }
 
 /** The room's audited tables, as an audit reads them. */
 export const audited_tables: AuditedTable[] = [
   wholeTable("tenants", tenantRow.shape),
-  wholeTable("actors", actorRow.shape),
+  { ...wholeTable("actors", actorRow.shape), columnsOf: digestedActor },
   wholeTable("tokens", tokenRow.shape),
+  wholeTable("actor_keys", keyRow.shape, "kid"),
 ];
 
 /** Scopes as they stand in a row. One that this version does not know grants nothing. */
@@ -153,8 +207,9 @@ export function insertTenant(tx: Tx, row: TenantRow): void {
 
 export function insertActor(tx: Tx, row: ActorRow): void {
   tx.run(
-    `INSERT INTO actors (id, tenant_id, kind, name, subject, owner_actor_id, parent_actor_id, state, ceiling_json, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO actors (id, tenant_id, kind, name, subject, owner_actor_id, parent_actor_id, state, ceiling_json,
+       created_at, team)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       row.id,
       row.tenant_id,
@@ -166,6 +221,7 @@ export function insertActor(tx: Tx, row: ActorRow): void {
       row.state,
       row.ceiling_json,
       row.created_at,
+      row.team,
     ],
     1,
   );

@@ -6,12 +6,14 @@ import { Auditor } from "./evidence/audit/audit.ts";
 import type { AuditReport } from "./evidence/audit/report.ts";
 import { NOTE_BYTES_MAX } from "./evidence/contract.ts";
 import { readStateKey } from "./evidence/state_key.ts";
-import { migrations as evidence_migrations } from "./evidence/store.ts";
-import { migrations as identity_migrations, audited_tables as identity_tables } from "./identity/store.ts";
-import { migrations as intent_migrations, audited_tables as intent_tables } from "./intent/store.ts";
+import { audited_tables as gates_tables } from "./gates/store.ts";
+import { audited_tables as webhook_tables } from "./gates/webhook_store.ts";
+import { audited_tables as identity_tables } from "./identity/store.ts";
+import { audited_tables as intent_tables } from "./intent/store.ts";
 import { isGantryError } from "./kernel/errors.ts";
 import { systemRandom } from "./kernel/random.ts";
-import { migrations as policy_migrations, audited_tables as policy_tables } from "./policy/store.ts";
+import { audited_tables as policy_tables } from "./policy/store.ts";
+import { MIGRATIONS } from "./schema.ts";
 import { openPrivateFiles } from "./storage/adapters/private_files.ts";
 import { type ReadOnlyStore, readPostgres, readSqlite } from "./storage/adapters/read_only.ts";
 import { agreedOn } from "./storage/agreements.ts";
@@ -20,7 +22,13 @@ const DATABASE = "gantry.db";
 const EXIT_BAD = 1;
 
 /** Those of every room: what an audit compares with the ledger. */
-export const AUDITED_TABLES = [...identity_tables, ...policy_tables, ...intent_tables];
+export const AUDITED_TABLES = [
+  ...identity_tables,
+  ...policy_tables,
+  ...gates_tables,
+  ...webhook_tables,
+  ...intent_tables,
+];
 
 /** What `audit` was told, with its defaults. */
 interface AuditOptions {
@@ -65,8 +73,7 @@ async function auditStore({ store, data, saved }: AuditOptions): Promise<AuditRe
 }
 
 function open(store: AuditOptions["store"]): Promise<ReadOnlyStore> {
-  const migrations = [...evidence_migrations, ...identity_migrations, ...policy_migrations, ...intent_migrations];
-  return store.engine === "sqlite" ? readSqlite(store.path, migrations) : readPostgres(store.url, migrations);
+  return store.engine === "sqlite" ? readSqlite(store.path, MIGRATIONS) : readPostgres(store.url, MIGRATIONS);
 }
 
 /** @throws UsageError */

@@ -1,5 +1,8 @@
 import type { JailReport } from "./execution/contract.ts";
-import type { ContractSummary } from "./policy/contract.ts";
+import { LINK_LIFE_MS } from "./identity/contract.ts";
+import type { LoginLink } from "./identity/links.ts";
+import type { ContractSummary, ContractVersion } from "./policy/contract.ts";
+import type { RefusedAtStart } from "./policy/policy.ts";
 import { VERSION } from "./version.ts";
 
 export interface Banner {
@@ -7,16 +10,22 @@ export interface Banner {
   url: string;
   report: JailReport;
   contracts: ContractSummary[];
+  /** Versions that wait for people. */
+  proposals: ContractVersion[];
+  /** Documents of the config file that people cannot decide about now. */
+  refused: RefusedAtStart[];
+  /** The owner's first login link; undefined when there was one before. */
+  link: LoginLink | undefined;
   /** Where the database is, without its password; undefined when it lies in the data directory. */
   database: string | undefined;
 }
 
 /** What `gantry up` prints when it serves. */
-export function banner({ data, url, report, contracts, database }: Banner): string {
+export function banner({ data, url, report, contracts, proposals, refused, database, link }: Banner): string {
   const rows: [string, string][] = [
     ["API", `${url}/v1  (OpenAPI: /v1/openapi.json)`],
     ["Health", `${url}/readyz  and  ${url}/metrics`],
-    ["Data", `${data}  (owner.token is the owner's: keep it private)`],
+    ["Data", `${data}  (owner.token is the owner's: it works, and approves nothing)`],
     ...(database === undefined
       ? []
       : [
@@ -32,11 +41,42 @@ export function banner({ data, url, report, contracts, database }: Banner): stri
   return [
     `Gantry ${VERSION} is up.`,
     ...lines,
+    ...contractLines(contracts, proposals, refused),
+    ...loginLines(link),
     "",
     'Try   npx gantry run examples/csv-report/main.ts --input "@examples/csv-report/orders.csv"',
     "Stop  Ctrl-C",
     "",
   ].join("\n");
+}
+
+/** What does not hold although a document says it, and by what it could. */
+function contractLines(
+  contracts: ContractSummary[],
+  proposals: ContractVersion[],
+  refused: RefusedAtStart[],
+): string[] {
+  const lines = [
+    ...contracts.flatMap(({ name, suspension }) =>
+      suspension === null ? [] : `  ${name} has suspended itself: ${suspension.metric}, by ${suspension.entry}`,
+    ),
+    ...proposals.map(
+      ({ name, version, approval }) => `  ${name}@${version} waits for people: npx gantry approvals show ${approval}`,
+    ),
+    ...refused.map(({ name, error }) => `  ${name} is not applied: ${error.message}`),
+  ];
+  return lines.length === 0 ? [] : ["", "Contracts that do not hold as their documents say:", ...lines];
+}
+
+/** Printed once, for the person who started it: what it gives is what agents must not have. */
+function loginLines(link: LoginLink | undefined): string[] {
+  if (link === undefined) return [];
+  return [
+    "",
+    `Log in as its owner, once, within ${LINK_LIFE_MS / 60_000} minutes, to approve what waits for a human:`,
+    `  npx gantry login ${link.secret}`,
+    "  Whoever can read what a login stores is the approver: log in where no agent runs as you.",
+  ];
 }
 
 function jailLine(report: JailReport): string {

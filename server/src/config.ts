@@ -44,6 +44,8 @@ export interface Config {
   log_origin: string | undefined;
   /** Where copies of checkpoints go. */
   witnesses: WitnessChoice[];
+  /** Notices may go to addresses that are not public ones, and in clear text. */
+  webhooks_private: boolean;
   /** How long a stop waits for running runs. */
   drain_ms: number;
   log_level: "debug" | "info" | "warn" | "error";
@@ -77,6 +79,7 @@ const file = z.strictObject({
     .refine(isNoteName, `a log's name has 1 to ${ORIGIN_CHARS_MAX} characters, no space and no plus`)
     .optional(),
   witnesses: witness_list.optional(),
+  webhooks_private: z.boolean().optional(),
   drain_ms: z.int().min(0).max(900_000).optional(),
   log_level: z.enum(["debug", "info", "warn", "error"]).optional(),
 });
@@ -104,6 +107,7 @@ export function readConfig(args: string[]): Config {
     contracts: from_file.contracts ?? [],
     log_origin: from_file.log_origin,
     witnesses: witnessChoices(from_file.witnesses ?? [], dirname(resolve(options.config ?? "."))),
+    webhooks_private: from_file.webhooks_private ?? false,
     drain_ms: from_file.drain_ms ?? 10_000,
     log_level: from_file.log_level ?? "info",
     ready_fd: options["ready-fd"] === undefined ? undefined : Number(options["ready-fd"]),

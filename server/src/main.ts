@@ -1,19 +1,17 @@
 /**
  * The only composition root: reads the configuration, builds every room, fills their ports, starts the listener.
- * `server.js up` serves until it is told to stop; `server.js doctor` looks at the host, `server.js audit` at a store.
+ * `server.js up` serves until it is told to stop; `server.js doctor` looks at the host, `server.js audit` at a store;
+ * `server.js login-link` lets a human in.
  */
 import { readFileSync, rmSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { z } from "zod";
 import { audit } from "./audit_command.ts";
 import { banner } from "./banner.ts";
 import { type Config, readConfig, UsageError } from "./config.ts";
 import { doctor } from "./doctor.ts";
-import { kinds as evidence_kinds } from "./evidence/kinds.ts";
 import type { LogGuard } from "./evidence/log/guard.ts";
 import { openStateKey } from "./evidence/state_key.ts";
-import { migrations as evidence_migrations } from "./evidence/store.ts";
 import { buildEvidence, evidenceSurfaces } from "./evidence_parts.ts";
 import { bootIn } from "./execution/adapters/boot.ts";
 import { chooseJail } from "./execution/adapters/choose_jail.ts";
@@ -24,28 +22,30 @@ import { Watchdog } from "./execution/adapters/watchdog.ts";
 import { createCompiler } from "./execution/compiler.ts";
 import { BOOT_FAILURES_MAX, type RunnerPool } from "./execution/contract.ts";
 import { WarmPool } from "./execution/pool.ts";
+import { buildGates, enterRuns, gateSurfaces } from "./gates_parts.ts";
 import { createApp } from "./http/app.ts";
 import { createLogger } from "./http/logging.ts";
 import { createPrometheus } from "./http/metrics.ts";
 import { listen } from "./http/server.ts";
 import { bootstrap, OWNER_TOKEN_FILE } from "./identity/bootstrap.ts";
-import { kinds as identity_kinds } from "./identity/contract.ts";
 import { IdentityRegistry } from "./identity/identity.ts";
-import { migrations as identity_migrations } from "./identity/store.ts";
-import { kinds as intent_kinds } from "./intent/kinds.ts";
+import { identitySurfaces } from "./identity_parts.ts";
+import { liveRunOf } from "./intent/live_run_of.ts";
 import { runRoutes } from "./intent/routes.ts";
+import { runRequests } from "./intent/run_requests.ts";
 import { createRuns, type RunsLife } from "./intent/runs.ts";
-import { migrations as intent_migrations } from "./intent/store.ts";
 import { systemClock } from "./kernel/clock.ts";
 import { isGantryError } from "./kernel/errors.ts";
 import { sha256Hex } from "./kernel/hash.ts";
 import { createIds } from "./kernel/ids.ts";
 import type { Logger } from "./kernel/log.ts";
 import { systemRandom } from "./kernel/random.ts";
-import { kinds as policy_kinds } from "./policy/contract.ts";
+import { loginLink } from "./login_link_command.ts";
+import { contractDelta } from "./policy/delta.ts";
 import { ContractPolicy } from "./policy/policy.ts";
-import { policyRoutes } from "./policy/routes.ts";
-import { migrations as policy_migrations } from "./policy/store.ts";
+import { policySurfaces } from "./policy_parts.ts";
+import { KINDS, MIGRATIONS } from "./schema.ts";
+import { settingGate } from "./setting_gate.ts";
 import { demandSharedBlobs } from "./storage/adapters/blob_mark.ts";
 import { openPostgres } from "./storage/adapters/postgres.ts";
 import { placeOf } from "./storage/adapters/postgres_connection.ts";
@@ -60,11 +60,6 @@ const EXIT_USAGE = 2;
 const EXIT_SOFTWARE = 70;
 const SERVER_FILE = "server.json";
 
-/** Storage owns no ledger: what it gives up is recorded from here. */
-const timer_kinds = {
-  "timer.parked": z.strictObject({ owner: z.string(), key: z.string(), attempts: z.int().min(1) }),
-};
-
 /** What every room is built from. */
 function groundOf(config: Config) {
   const clock = systemClock();
@@ -78,8 +73,7 @@ function groundOf(config: Config) {
 type Ground = ReturnType<typeof groundOf>;
 
 function openStorage({ data, blobs, store }: Config, ground: Ground): Promise<Storage> {
-  const migrations = [...evidence_migrations, ...identity_migrations, ...policy_migrations, ...intent_migrations];
-  const options = { ...ground, directory: data, blobs, migrations };
+  const options = { ...ground, directory: data, blobs, migrations: MIGRATIONS };
   return store.engine === "sqlite" ? openSqlite(options) : openPostgres({ ...options, url: store.url });
 }
 
@@ -95,24 +89,32 @@ async function buildLower(config: Config, ground: Ground) {
     const is_shared = config.store.engine === "postgres";
     if (is_shared) await demandSharedBlobs(storage, config.blobs, ground.random);
     const files = openPrivateFiles(config.data, ground.random);
+    const agreements = agreementsOf(storage);
+    const state_key = await openStateKey(agreements, files, ground.random);
     const evidence = buildEvidence(config, {
       ...ground,
       storage,
       files,
-      state_key: await openStateKey(agreementsOf(storage), files, ground.random),
-      kinds: { ...evidence_kinds, ...identity_kinds, ...policy_kinds, ...intent_kinds, ...timer_kinds },
+      state_key,
+      kinds: KINDS,
       node: nodeId(config),
       sinks: openSinks(config.witnesses, { clock: ground.clock, data: config.data }),
     });
     const { ledger } = evidence;
     const owned = await bootstrap({ ...ground, storage, files, ledger, node: is_shared ? nodeId(config) : undefined });
-    const identity = new IdentityRegistry({ ...ground, storage, ledger });
+    const identity = new IdentityRegistry({ ...ground, storage, ledger, agreements, live_run: liveRunOf });
     const policy = new ContractPolicy({ ...ground, storage, ledger });
+    const gating = await buildGates(config, { ...ground, storage, files, ledger, identity, policy, state_key });
     // From here on nothing is recorded that the log could not take.
     await evidence.sealer.start();
     const documents = config.contracts.map((path) => ({ name: path, text: readContract(path) }));
-    await policy.applyAll(owned.tenant, documents, [{ actor: owned.owner, kind: "human" }]);
-    return { storage, files, evidence, ledger, identity, policy, owned };
+    // As the local agent's request, so that its owner, who may be the only human, can approve what loosens.
+    const chain = [
+      { actor: owned.owner, kind: "human" as const },
+      { actor: owned.agent, kind: "agent" as const },
+    ];
+    const { refused } = await policy.applyAtStart(owned.tenant, documents, chain);
+    return { storage, files, evidence, ledger, identity, policy, gating, owned, refused };
   } catch (error) {
     await storage.close();
     throw error;
@@ -200,40 +202,64 @@ function startTimers({ storage, ledger, owned }: Awaited<ReturnType<typeof build
 }
 
 /** What was recorded is sealed before the store goes; nothing is appended any more. */
-async function closeLower({ storage, evidence }: Awaited<ReturnType<typeof buildLower>>): Promise<void> {
+async function closeLower({
+  storage,
+  evidence,
+  gating,
+  policy,
+}: Awaited<ReturnType<typeof buildLower>>): Promise<void> {
+  gating.notices.close();
+  await policy.heads.close();
   await storage.timers.stop();
   await evidence.witnesses.stop();
   await evidence.sealer.close();
   await storage.close();
 }
 
+/** Everything that is asked for over HTTP. */
+function surfaces(
+  ground: Ground,
+  { storage, evidence, identity, policy, gating }: Awaited<ReturnType<typeof buildLower>>,
+  { pool }: Awaited<ReturnType<typeof buildExecution>>,
+  runs: ReturnType<typeof createRuns>,
+) {
+  const { clock } = ground;
+  return createApp({
+    ...ground,
+    identity,
+    routes: [
+      runRoutes({ runs, identity }),
+      ...policySurfaces({ policy, identity, storage, clock, runs: runRequests(storage) }),
+      ...identitySurfaces({ identity, storage, clock, gate: settingGate(gating.gates) }),
+      ...gateSurfaces(gating, identity),
+      ...evidenceSurfaces(evidence, identity),
+    ],
+    checks: checksOf(storage, evidence.guard, pool, runs),
+    version: VERSION,
+  });
+}
+
 async function up(config: Config): Promise<void> {
   const ground = groundOf(config);
   const { clock, logger } = ground;
   const lower = await buildLower(config, ground);
-  const { storage, files, evidence, ledger, identity, policy } = lower;
+  const { files, evidence, ledger, policy, gating } = lower;
   const execution = await buildExecution(config, ground);
   const runs = createRuns({
     ...ground,
     ...lower,
     ...execution,
     ...placeAmongNodes(config, ground),
+    ...gating,
+    delta: contractDelta,
     capacity: { slots: config.slots, memory_mb: config.slots_memory_mb },
   });
-  const app = createApp({
-    ...ground,
-    identity,
-    routes: [
-      runRoutes({ runs, identity }),
-      policyRoutes({ policy, identity }),
-      ...evidenceSurfaces(evidence, identity),
-    ],
-    checks: checksOf(storage, evidence.guard, execution.pool, runs),
-    version: VERSION,
-  });
+  enterRuns(gating, runs);
+  const app = surfaces(ground, lower, execution, runs);
   const recovered = await runs.recover();
   if (recovered.lost + recovered.requeued > 0) logger.warn(recovered, "took up what an earlier start left behind");
   startTimers(lower, logger);
+  policy.heads.start();
   evidence.witnesses.start(lower.owned.tenant);
   const listener = await listen(app, { host: config.host, port: config.port, clock }).catch(async (error: unknown) => {
     await execution.close();
@@ -267,6 +293,9 @@ async function up(config: Config): Promise<void> {
         url: listener.url,
         report: execution.report,
         contracts: await policy.list(lower.owned.tenant),
+        proposals: await policy.proposals(lower.owned.tenant),
+        refused: lower.refused,
+        link: lower.owned.link,
         database: store.engine === "sqlite" ? undefined : await placeOf(store.url),
       }),
     );
@@ -297,7 +326,8 @@ async function main([command = "", ...args]: string[]): Promise<number> {
   }
   if (command === "doctor") return doctor(args);
   if (command === "audit") return audit(args);
-  throw new UsageError(`"${command}" is not a command of the server; there are up, doctor and audit.`);
+  if (command === "login-link") return loginLink(args);
+  throw new UsageError(`"${command}" is not a command of the server; there are up, doctor, audit and login-link.`);
 }
 
 /** What a person reads who started this: a sentence where it is known what is wrong, else the stack. */

@@ -253,6 +253,8 @@ export interface SenderRequest {
   url: string;
   /** Of a POST; text, UTF-8. */
   body?: string;
+  /** Beside those that the sender sets itself; `content-type` of the body is `text/plain` unless it is here. Lower case. */
+  headers?: Readonly<Record<string, string>>;
   timeout_ms: number;
   answer_bytes_max: number;
   signal: AbortSignal;

@@ -235,6 +235,12 @@ export const code_errors = defineErrors("CODE", {
   NO_ENTRY: { ...bad, title: "The entry module exports nothing that can be run." },
   NAME: { ...bad, title: "A module name is not valid." },
   TOO_LARGE: { status: 413, retry: "never", whose: "caller", title: "The code is larger than its limit." },
+  UNSIGNED: {
+    status: 403,
+    retry: "never",
+    whose: "policy",
+    title: "The code has no signature that the tenant's keys prove.",
+  },
   COMPILER: { status: 503, retry: "safe", whose: "gantry", title: "The compiler did not answer in time." },
 });
 

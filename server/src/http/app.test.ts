@@ -10,7 +10,7 @@ import {
   WAIT_MS_MAX,
   WHY_MAX,
 } from "../intent/contract.ts";
-import { BODY_BYTES_MAX } from "./contract.ts";
+import { BODY_BYTES_MAX, TASK_BODY_BYTES_MAX } from "./contract.ts";
 
 let served: Served;
 let house: Served["house"];
@@ -179,6 +179,17 @@ describe("a body", () => {
     const overhead = filler(0).length;
     expect(await send(BODY_BYTES_MAX - overhead, "/v1/nope")).toBe("REQUEST_UNKNOWN_PATH");
     expect(await send(BODY_BYTES_MAX - overhead + 1, "/v1/nope")).toBe("REQUEST_TOO_LARGE");
+  });
+
+  it("that comes without a token, and so may bring a signed task, has a limit of its own", async () => {
+    const send = async (bytes: number) => {
+      const headers = { "content-type": "application/json" };
+      const answer = await fetch(`${listener.url}/v1/runs`, { method: "POST", headers, body: filler(bytes) });
+      return ((await answer.json()) as { code: string }).code;
+    };
+    const overhead = filler(0).length;
+    expect(await send(TASK_BODY_BYTES_MAX - overhead)).toBe("AUTH_REQUIRED");
+    expect(await send(TASK_BODY_BYTES_MAX - overhead + 1)).toBe("REQUEST_TOO_LARGE");
   });
 
   it("that never comes does not keep the server from others", async () => {

@@ -10,19 +10,29 @@ import { GantryError, isGantryError, problemOf } from "../kernel/errors.ts";
 import type { Ids } from "../kernel/ids.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
+import { addressOf } from "./address.ts";
 import { bearerOf } from "./bearer.ts";
 import { bodyHeaders, bodyOfKnownLength, bodyOfUnknownLength } from "./body.ts";
-import { BODY_BYTES_MAX, errors, REQUEST_ID_HEADER, TOKEN_PATHS } from "./contract.ts";
+import {
+  BODY_BYTES_MAX,
+  errors,
+  LOGIN_BODY_BYTES_MAX,
+  OPEN_PATHS,
+  REQUEST_ID_HEADER,
+  TASK_BODY_BYTES_MAX,
+  TOKEN_PATHS,
+} from "./contract.ts";
 import { type HealthChecks, healthRoutes } from "./health.ts";
 import { jsonFault } from "./json_fault.ts";
 import { metricsRoutes, type Prometheus } from "./metrics.ts";
 import { openapiRoute, operationsOf, schemaOf } from "./openapi.ts";
 import { invalidRequest } from "./problems.ts";
+import { mayBringTask, taskAuthentication } from "./task.ts";
 import { tokenPatternRoute } from "./token_patterns.ts";
 
 export interface AppDeps {
-  identity: Pick<Identity, "authenticate" | "demand">;
-  /** What the rooms offer; paths are whole. Every path under `TOKEN_PATHS` needs a token. */
+  identity: Pick<Identity, "authenticate" | "authenticateTask" | "demand">;
+  /** What the rooms offer; paths are whole. Every path under `TOKEN_PATHS` but `OPEN_PATHS` needs a token. */
   routes: OpenAPIHono<RouteEnv>[];
   /** Why the server is not ready, by name. */
   checks: HealthChecks;
@@ -36,12 +46,16 @@ export interface AppDeps {
 }
 
 /** Paths whose bodies have a limit of their own. */
-const BODY_LIMITS: Record<string, number> = { "/v1/runs": RUN_BODY_BYTES_MAX };
-const bodyMax = (path: string) => BODY_LIMITS[path] ?? BODY_BYTES_MAX;
+const BODY_LIMITS: Record<string, number> = {
+  "/v1/runs": RUN_BODY_BYTES_MAX,
+  "/v1/login": LOGIN_BODY_BYTES_MAX,
+};
+const bodyMax = (c: Context<RouteEnv>) =>
+  mayBringTask(c) ? TASK_BODY_BYTES_MAX : (BODY_LIMITS[c.req.path] ?? BODY_BYTES_MAX);
 
 /**
- * The whole HTTP surface. A request meets, in this order: its id, the size and type of its body, its token, the
- * route's scope, the route's schema. Every refusal is `application/problem+json`.
+ * The whole HTTP surface. A request meets, in this order: its id, the size and type of its body, its token or signed
+ * task, the route's scope, the route's schema. Every refusal is `application/problem+json`.
  */
 export function createApp(d: AppDeps): OpenAPIHono<RouteEnv> {
   const app = new OpenAPIHono<RouteEnv>({
@@ -59,6 +73,7 @@ export function createApp(d: AppDeps): OpenAPIHono<RouteEnv> {
   for (const path of TOKEN_PATHS) {
     app.use(`${path}*`, authentication(d.identity), bodyOfUnknownLength(bodyMax), bodyOfKnownLength());
   }
+  app.use("/v1/runs", taskAuthentication(d.identity));
   for (const routes of d.routes) app.route("/", routes);
   app.onError(async (error, c) => answerError(d.log, await asGantryError(error, c), c));
   app.notFound((c) => answerUnknown(app, d.log, c));
@@ -83,7 +98,9 @@ function accounting({ ids, metrics, log, clock }: AppDeps): MiddlewareHandler<Ro
 
 function authentication(identity: AppDeps["identity"]): MiddlewareHandler<RouteEnv> {
   return async (c, next) => {
-    c.set("who", await identity.authenticate(bearerOf(c)));
+    if (!OPEN_PATHS.includes(c.req.path) && !mayBringTask(c)) {
+      c.set("who", await identity.authenticate(bearerOf(c), addressOf(c)));
+    }
     await next();
   };
 }

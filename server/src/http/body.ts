@@ -5,31 +5,36 @@ import { GantryError } from "../kernel/errors.ts";
 import { errors } from "./contract.ts";
 
 const JSON_TYPE = /^application\/json *(?:; *charset="?utf-8"?)? *$/i;
+/** RFC 9512. */
+const YAML_TYPE = /^application\/yaml *(?:; *charset="?utf-8"?)? *$/i;
+/** Where documents are sent as they stand in their files. */
+const YAML_PATHS = "/v1/contracts/";
 
 /** Judges a body by its headers, before the token and before a byte of it is read. */
-export function bodyHeaders(bytes_max: (path: string) => number): MiddlewareHandler<RouteEnv> {
+export function bodyHeaders(bytes_max: (c: Context<RouteEnv>) => number): MiddlewareHandler<RouteEnv> {
   return async (c, next) => {
     const length = c.req.header("content-length");
     const chunked = c.req.header("transfer-encoding") !== undefined;
     if (!chunked && (length === undefined || length === "0")) return next();
-    const max = bytes_max(c.req.path);
+    const max = bytes_max(c);
     if (length !== undefined && Number(length) > max) throw tooLarge(max);
     const type = c.req.header("content-type");
-    if (type !== undefined && JSON_TYPE.test(type)) return next();
+    const takes_yaml = c.req.path.startsWith(YAML_PATHS);
+    if (type !== undefined && (JSON_TYPE.test(type) || (takes_yaml && YAML_TYPE.test(type)))) return next();
     throw new GantryError(errors.CONTENT_TYPE, {
-      detail: `The body is ${type === undefined ? "of no stated type" : JSON.stringify(type.slice(0, 100))}; send application/json.`,
+      detail: `The body is ${type === undefined ? "of no stated type" : JSON.stringify(type.slice(0, 100))}; send application/json${takes_yaml ? " or application/yaml" : ""}.`,
     });
   };
 }
 
 /** Reads a body that did not state its length, up to the limit and not a chunk further. For callers with a token. */
-export function bodyOfUnknownLength(bytes_max: (path: string) => number): MiddlewareHandler<RouteEnv> {
+export function bodyOfUnknownLength(bytes_max: (c: Context<RouteEnv>) => number): MiddlewareHandler<RouteEnv> {
   return async (c, next) => {
     if (c.req.header("transfer-encoding") === undefined) return next();
     // Only now: a look at the body makes a whole Request of it, with streams, which most requests can do without.
     const { body } = c.req.raw;
     if (body === null) return next();
-    const max = bytes_max(c.req.path);
+    const max = bytes_max(c);
     const chunks: Uint8Array[] = [];
     let size = 0;
     for await (const chunk of body) {

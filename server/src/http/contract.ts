@@ -22,6 +22,12 @@ export const errors = defineErrors("REQUEST", {
 
 /** Beginnings of the paths that need a token. Others are for everybody, or judge for themselves. */
 export const TOKEN_PATHS = ["/v1/", "/log/tile/entries/"] as const;
+/** Paths under `TOKEN_PATHS` that need none: a login is how one gets a token. */
+export const OPEN_PATHS: readonly string[] = ["/v1/login"];
+/** A login link in JSON, from who has no token yet. */
+export const LOGIN_BODY_BYTES_MAX = 1_024;
+/** A run's request that has no token: the signed task that stands for one is in the body, which must be read first. */
+export const TASK_BODY_BYTES_MAX = 1024 * 1024;
 /** Bodies of paths that do not say otherwise. */
 export const BODY_BYTES_MAX = 1024 * 1024;
 /** Problems that one answer names. */

@@ -1,7 +1,7 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { RouteEnv } from "../identity/contract.ts";
-import { TOKEN_PATHS } from "./contract.ts";
+import { OPEN_PATHS, TOKEN_PATHS } from "./contract.ts";
 
 type App = OpenAPIHono<RouteEnv>;
 type Document = ReturnType<App["getOpenAPI31Document"]>;
@@ -63,7 +63,8 @@ function describe(app: App, version: string): Document {
     const operations = [item.get, item.put, item.post, item.delete, item.patch];
     for (const operation of operations) {
       if (operation === undefined || !ROOMS.test(path)) continue;
-      if (TOKEN_PATHS.some((each) => path.startsWith(each))) operation.security = [{ token: [] }];
+      const needs_token = TOKEN_PATHS.some((each) => path.startsWith(each)) && !OPEN_PATHS.includes(path);
+      if (needs_token) operation.security = [{ token: [] }];
       operation.responses = {
         ...operation.responses,
         default: {

@@ -1,23 +1,36 @@
 import { type IncomingMessage, request as plainRequest } from "node:http";
 import { request as secureRequest } from "node:https";
+import type { LookupFunction } from "node:net";
 import type { Sender, SenderAnswer, SenderRequest } from "../evidence/contract.ts";
 import type { Clock } from "../kernel/clock.ts";
+import { isPublicHost, publicLookup } from "./public_address.ts";
 
-/** One connection for each request, no redirect followed, everything that comes back bounded in time and bytes. */
-export function createSender(clock: Clock): Sender {
-  return { send: (request) => send(clock, request) };
+export interface SenderOptions {
+  /**
+   * Only to addresses of the public internet, judged after the name was resolved and by the address that is then
+   * connected to, so that a name which changes its mind gains nothing. For URLs that callers choose.
+   */
+  public_only?: boolean;
 }
 
-function send(clock: Clock, asked: SenderRequest): Promise<SenderAnswer> {
+/** One connection for each request, no redirect followed, everything that comes back bounded in time and bytes. */
+export function createSender(clock: Clock, { public_only = false }: SenderOptions = {}): Sender {
+  return { send: (request) => send(clock, request, public_only) };
+}
+
+function send(clock: Clock, asked: SenderRequest, public_only: boolean): Promise<SenderAnswer> {
   const { method, url, body, timeout_ms, answer_bytes_max, signal } = asked;
   const bytes = Buffer.from(body ?? "", "utf8");
   const content = { "content-type": "text/plain; charset=utf-8", "content-length": bytes.byteLength };
-  const headers = { "user-agent": "gantry", ...(body === undefined ? {} : content) };
-  const { protocol } = new URL(url);
+  const headers = { "user-agent": "gantry", ...(body === undefined ? {} : content), ...asked.headers };
+  const { protocol, hostname } = new URL(url);
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(new Error("the request was not begun"));
+    // A host that is an address is not looked up at all.
+    if (public_only && !isPublicHost(hostname)) return reject(new Error("the address is not a public one"));
+    const lookup: { lookup?: LookupFunction } = public_only ? { lookup: publicLookup } : {};
     const open = protocol === "https:" ? secureRequest : plainRequest;
-    const request = open(url, { method, headers, agent: false });
+    const request = open(url, { method, headers, agent: false, ...lookup });
     const fail = (why: string): void => settle(() => reject(new Error(why)));
     const aborted = (): void => fail("the request was stopped");
     const cancel = clock.after(timeout_ms, () => fail(`no whole answer within ${timeout_ms / 1_000} s`));

@@ -4,17 +4,15 @@ import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import { Admission, type Capacity, type Ticket } from "./admission.ts";
 import {
   COST_MS_DEFAULT,
-  COST_TENANTS_MAX,
-  DRAIN_WINDOW_MS,
   type Lane,
   QUEUE_BATCH_MAX,
   QUEUE_INTERACTIVE_MAX,
+  QUEUE_NODE_BATCH_MAX,
   QUEUE_NODE_MAX,
   RETRY_AFTER_MS_MAX,
   RETRY_AFTER_MS_MIN,
   TENANT_CONCURRENCY_MAX,
 } from "./contract.ts";
-import { Costs, Drain } from "./load.ts";
 
 function desk(capacity: Partial<Capacity> = {}) {
   const clock = new VirtualClock();
@@ -23,7 +21,7 @@ function desk(capacity: Partial<Capacity> = {}) {
   let n = 0;
   const ticket = (tenant: string, lane: Lane = "interactive", memory_mb = 128): Ticket => {
     n += 1;
-    return { run: `run_${n}`, tenant, lane, memory_mb };
+    return { run: `run_${n}`, tenant, lane, memory_mb, code: "c", contract: "scratch" };
   };
   /** Places a ticket that may wait. */
   const delay = (tenant: string, lane: Lane = "interactive", memory_mb = 128) => {
@@ -158,6 +156,38 @@ describe("the lanes", () => {
     for (let i = 0; i < QUEUE_NODE_MAX; i++) expect(delay(`t${i % 150}`).placement.kind).toBe("wait");
     expect(delay("other").placement).toMatchObject({ kind: "refuse", error: { code: "RUN_CAPACITY" } });
   });
+
+  it("keep room for interactive ones, however many batch ones there are", () => {
+    const { admission, delay, ticket } = desk({ slots: 1 });
+    admission.place(ticket("x"), "reject");
+    for (let i = 0; i < QUEUE_NODE_BATCH_MAX; i++) expect(delay(`t${i % 10}`, "batch").placement.kind).toBe("wait");
+    expect(delay("other", "batch").placement).toMatchObject({ kind: "refuse", error: { code: "RUN_CAPACITY" } });
+    expect(delay("other", "interactive").placement.kind).toBe("wait");
+  });
+});
+
+describe("several nodes", () => {
+  it("each give a tenant its part of what it may have, and at least one", () => {
+    const { admission, delay, ticket, started } = desk({ slots: 64, memory_mb: 65_536 });
+    admission.shareWith(3);
+    const own = Array.from({ length: 2 }, () => delay("a").t); // a third of eight
+    expect(admission.active).toBe(2);
+    expect(admission.place(ticket("a"), "reject")).toMatchObject({
+      kind: "refuse",
+      error: { code: "RUN_CONCURRENCY" },
+      detail: expect.stringContaining("on each of 3 nodes"),
+    });
+    for (let i = 0; i < Math.floor(QUEUE_INTERACTIVE_MAX / 3); i++) expect(delay("a").placement.kind).toBe("wait");
+    expect(delay("a").placement.kind).toBe("refuse");
+    expect(delay("b").placement.kind).toBe("start");
+    admission.shareWith(1_000);
+    admission.end(own[0] as Ticket);
+    admission.end(own[1] as Ticket);
+    expect(started).toHaveLength(1);
+    expect(admission.place(ticket("new"), "reject").kind).toBe("start");
+    admission.shareWith(1); // the others have gone: what waits is started, as far as it may be
+    expect(started).toHaveLength(TENANT_CONCURRENCY_MAX);
+  });
 });
 
 describe("retry after", () => {
@@ -255,31 +285,5 @@ describe("whatever happens", () => {
         expect(started).toHaveLength(all.length - 1);
       }),
     );
-  });
-});
-
-describe("load", () => {
-  it("averages what a tenant's runs cost, and forgets the tenant longest unheard of", () => {
-    const costs = new Costs();
-    expect(costs.of("a")).toBe(COST_MS_DEFAULT);
-    costs.settle("a", 1_250);
-    expect(costs.of("a")).toBe(450);
-    for (let i = 0; i < COST_TENANTS_MAX - 1; i++) costs.settle(`t${i}`, 0);
-    expect(costs.of("a")).toBe(450);
-    costs.settle("one more", 0);
-    expect(costs.of("a")).toBe(COST_MS_DEFAULT);
-  });
-
-  it("drains at what ended within the window", () => {
-    const clock = new VirtualClock();
-    const drain = new Drain(clock);
-    expect(drain.rate()).toBe(0);
-    for (let i = 0; i < 20; i++) {
-      drain.add(500);
-      clock.advance(1_000);
-    }
-    expect(drain.rate()).toBeCloseTo(0.45, 1);
-    clock.advance(DRAIN_WINDOW_MS);
-    expect(drain.rate()).toBe(0);
   });
 });

@@ -4,25 +4,23 @@ import type { ErrorKind } from "../kernel/errors.ts";
 import {
   LANE_INTERACTIVE,
   LANE_SLOTS,
+  LANES,
   type Lane,
   QUEUE_BATCH_MAX,
   QUEUE_INTERACTIVE_MAX,
+  QUEUE_NODE_BATCH_MAX,
   QUEUE_NODE_MAX,
   RETRY_AFTER_MS_MAX,
   RETRY_AFTER_MS_MIN,
   run_errors,
   TENANT_CONCURRENCY_MAX,
 } from "./contract.ts";
-import { Costs, Drain } from "./load.ts";
+import { Costs } from "./costs.ts";
+import { Fairness } from "./fairness.ts";
+import { Drain, leftOf, waitBehind } from "./load.ts";
+import { RoundRobin, type Ticket } from "./round_robin.ts";
 
-/** A run that wants a slot. Its identity is the object. */
-export interface Ticket {
-  readonly run: string;
-  readonly tenant: string;
-  /** `downgrade` may change it while the ticket is placed. */
-  lane: Lane;
-  readonly memory_mb: number;
-}
+export type { Ticket } from "./round_robin.ts";
 
 /** What one node gives to runs. */
 export interface Capacity {
@@ -36,14 +34,24 @@ export type Placement =
   | { kind: "wait"; downgraded: boolean }
   | { kind: "refuse"; error: ErrorKind; detail: string; retry_after_ms: number };
 
-type Queues = Record<Lane, Map<string, Ticket[]>>;
-
 const QUEUE_MAX = { interactive: QUEUE_INTERACTIVE_MAX, batch: QUEUE_BATCH_MAX } as const;
+/** Slots that the other lane is given for each of this one's, while both wait. */
+const OTHER_LANE = {
+  interactive: (LANE_SLOTS - LANE_INTERACTIVE) / LANE_INTERACTIVE,
+  batch: LANE_INTERACTIVE / (LANE_SLOTS - LANE_INTERACTIVE),
+} as const;
+
+/** What waits before somebody. */
+interface Ahead {
+  count: number;
+  run_ms: number;
+}
 
 /**
  * Who gets a slot, and when. Synchronous and without I/O; time comes from the clock.
- * Each lane serves its tenants in turn, each tenant's runs in order. A tenant at its own cap is passed over and keeps
- * its turn; a run that memory does not fit yet is not passed over, or large runs would wait for ever.
+ * Each lane shares run time evenly among the tenants that wait, each tenant's runs in order. A tenant at its own cap is
+ * passed over and keeps its turn; a run that memory does not fit yet is not passed over, or large runs would wait for
+ * ever. Nothing that happens for each run walks over what waits; only a refusal and a question for a place do.
  */
 export class Admission {
   readonly #clock: Clock;
@@ -51,12 +59,14 @@ export class Admission {
   readonly #start: (ticket: Ticket) => void;
   readonly #active = new Map<Ticket, number>();
   readonly #active_of = new Map<string, number>();
-  /** Tenants in the order of their turns. */
-  readonly #queues: Queues = { interactive: new Map(), batch: new Map() };
   readonly #costs = new Costs();
+  readonly #lanes: Record<Lane, RoundRobin>;
   readonly #drain: Drain;
+  readonly #fairness: Fairness;
   #memory_mb = 0;
   #turn = 0;
+  /** Nodes that share each tenant's budget. */
+  #nodes = 1;
   #closed = false;
 
   /** @param start  called once for each ticket that waited, when it has its slot. */
@@ -66,6 +76,9 @@ export class Admission {
     this.#capacity = capacity;
     this.#start = start;
     this.#drain = new Drain(clock);
+    this.#fairness = new Fairness(clock.monotonic());
+    const may = (tenant: string) => this.#underCap(tenant);
+    this.#lanes = { interactive: new RoundRobin(this.#costs, may), batch: new RoundRobin(this.#costs, may) };
   }
 
   get active(): number {
@@ -73,9 +86,7 @@ export class Admission {
   }
 
   waiting(lane: Lane): number {
-    let sum = 0;
-    for (const queue of this.#queues[lane].values()) sum += queue.length;
-    return sum;
+    return this.#lanes[lane].size;
   }
 
   /** Gives the ticket a slot, a place in a queue, or the reason why neither. */
@@ -88,23 +99,31 @@ export class Admission {
       this.#occupy(ticket);
       return { kind: "start" };
     }
-    if (on_busy === "reject") return this.#refusal(ticket);
+    if (on_busy === "reject") return this.#refusal(ticket, this.#waitOfAll(ticket.tenant));
     const downgraded = on_busy === "downgrade" && ticket.lane === "interactive";
     const lane = downgraded ? "batch" : ticket.lane;
-    const own = this.#queues[lane].get(ticket.tenant)?.length ?? 0;
-    if (own >= QUEUE_MAX[lane]) {
+    const own = this.#lanes[lane].sizeOf(ticket.tenant);
+    if (own >= this.#share(QUEUE_MAX[lane])) {
       const detail = `The tenant has ${own} runs waiting in the ${lane} lane.`;
-      return { kind: "refuse", error: run_errors.CONCURRENCY, detail, retry_after_ms: this.#retryAfter(ticket, lane) };
+      const retry_after_ms = clamped(this.#waitOfNew(ticket, lane));
+      return { kind: "refuse", error: run_errors.CONCURRENCY, detail, retry_after_ms };
     }
-    if (this.waiting("interactive") + this.waiting("batch") >= QUEUE_NODE_MAX) return this.#refusal(ticket);
+    const waiting = this.waiting("interactive") + this.waiting("batch");
+    const is_batch_full = lane === "batch" && this.waiting("batch") >= QUEUE_NODE_BATCH_MAX;
+    if (waiting >= QUEUE_NODE_MAX || is_batch_full) {
+      const detail = `${waiting} runs wait for a slot of this node.`;
+      const retry_after_ms = clamped(this.#waitOfNew(ticket, lane));
+      return { kind: "refuse", error: run_errors.CAPACITY, detail, retry_after_ms };
+    }
     ticket.lane = lane;
-    this.#enqueue(ticket);
+    this.#lanes[lane].push(ticket);
+    this.#tellDrain();
     return { kind: "wait", downgraded };
   }
 
   /** Takes a ticket that was promised a place before: bounds do not apply. Starts it if there is room. */
   restore(ticket: Ticket): void {
-    this.#enqueue(ticket);
+    this.#lanes[ticket.lane].push(ticket);
     this.#dispatch();
   }
 
@@ -118,35 +137,51 @@ export class Admission {
     assert(left >= 0, "a tenant's active runs are counted once");
     if (left === 0) this.#active_of.delete(ticket.tenant);
     else this.#active_of.set(ticket.tenant, left);
-    const slot_ms = this.#clock.monotonic() - since;
-    this.#costs.settle(ticket.tenant, slot_ms);
-    this.#drain.add(slot_ms);
+    const now = this.#clock.monotonic();
+    const slot_ms = now - since;
+    this.#costs.settle(ticket, slot_ms);
+    this.#lanes[ticket.lane].settle(ticket, slot_ms);
+    for (const lane of LANES) this.#lanes[lane].learned(ticket.tenant);
+    this.#fairness.ended({ lane: ticket.lane, tenant: ticket.tenant, since }, now);
+    this.#refresh(ticket.tenant);
     this.#dispatch();
   }
 
   /** Takes a waiting ticket out. @returns whether it was waiting. */
   withdraw(ticket: Ticket): boolean {
-    const queue = this.#queues[ticket.lane].get(ticket.tenant);
-    const index = queue?.indexOf(ticket) ?? -1;
-    if (queue === undefined || index < 0) return false;
-    queue.splice(index, 1);
-    if (queue.length === 0) this.#queues[ticket.lane].delete(ticket.tenant);
+    if (!this.#lanes[ticket.lane].remove(ticket)) return false;
     this.#dispatch(); // the head may have been what memory did not fit
     return true;
   }
 
   /** Where a waiting ticket stands, counting from 1, and a guess of the wait; undefined when it does not wait. */
   positionOf(ticket: Ticket): { position: number; estimated_start_ms: number } | undefined {
-    const own = this.#queues[ticket.lane].get(ticket.tenant)?.indexOf(ticket) ?? -1;
-    if (own < 0) return undefined;
-    let position = 1;
-    let ahead_ms = 0;
-    for (const [tenant, queue] of this.#queues[ticket.lane]) {
-      const before = tenant === ticket.tenant ? own : Math.min(queue.length, own + 1);
-      position += before;
-      ahead_ms += before * this.#costs.of(tenant);
+    const { tenant, lane } = ticket;
+    const own = this.#lanes[lane].before(ticket);
+    if (own === undefined) return undefined;
+    let position = own.count + 1;
+    for (const other of this.#lanes[lane].backlogs()) {
+      if (other.tenant !== tenant) position += Math.min(other.count, own.count + 1);
     }
-    return { position, estimated_start_ms: Math.round(ahead_ms / this.#rate()) };
+    const wait_ms = this.#waitBehind(tenant, lane, own, this.#costs.of(ticket));
+    return { position, estimated_start_ms: Math.round(wait_ms) };
+  }
+
+  /** So many nodes serve now: each gives a tenant its part of what the tenant may have. */
+  shareWith(nodes: number): void {
+    const before = this.#nodes;
+    this.#nodes = Math.max(1, nodes);
+    if (this.#nodes === before) return;
+    for (const lane of LANES) this.#lanes[lane].refreshAll();
+    this.#dispatch();
+  }
+
+  /** Ends a period of `fairness.ts`. @returns by lane, where at least two tenants waited throughout. */
+  fairness(): Record<Lane, number | undefined> {
+    const holding = [...this.#active].map(([{ lane, tenant }, since]) => ({ lane, tenant, since }));
+    const waiting = (lane: Lane) => new Set([...this.#lanes[lane].backlogs()].map(({ tenant }) => tenant));
+    const tenants = { interactive: waiting("interactive"), batch: waiting("batch") };
+    return this.#fairness.close(this.#clock.monotonic(), holding, tenants);
   }
 
   /** No ticket starts from now on; what waits keeps its place. */
@@ -154,50 +189,39 @@ export class Admission {
     this.#closed = true;
   }
 
-  #enqueue(ticket: Ticket): void {
-    const queue = this.#queues[ticket.lane].get(ticket.tenant);
-    if (queue === undefined) this.#queues[ticket.lane].set(ticket.tenant, [ticket]);
-    else queue.push(ticket);
-  }
-
   #mayStart(ticket: Ticket): boolean {
     if (this.#active.size >= this.#capacity.slots || !this.#underCap(ticket.tenant)) return false;
     if (this.#memory_mb + ticket.memory_mb > this.#capacity.memory_mb) return false;
-    return this.#next("interactive") === undefined && this.#next("batch") === undefined;
+    return LANES.every((lane) => this.#lanes[lane].next === undefined);
+  }
+
+  /** A tenant's budget on this node. */
+  #share(budget: number): number {
+    return Math.max(1, Math.floor(budget / this.#nodes));
   }
 
   #underCap(tenant: string): boolean {
-    return (this.#active_of.get(tenant) ?? 0) < TENANT_CONCURRENCY_MAX;
+    return (this.#active_of.get(tenant) ?? 0) < this.#share(TENANT_CONCURRENCY_MAX);
   }
 
-  /** The ticket whose turn it is in a lane, whether or not it fits. */
-  #next(lane: Lane): Ticket | undefined {
-    for (const [tenant, queue] of this.#queues[lane]) if (this.#underCap(tenant)) return queue[0];
-    return undefined;
+  #refresh(tenant: string): void {
+    for (const lane of LANES) this.#lanes[lane].refresh(tenant);
   }
 
   #dispatch(): void {
     while (!this.#closed && this.#active.size < this.#capacity.slots) {
-      const interactive = this.#next("interactive");
-      const batch = this.#next("batch");
+      const interactive = this.#lanes.interactive.next;
+      const batch = this.#lanes.batch.next;
       const both = interactive !== undefined && batch !== undefined;
       const ticket = both && this.#turn >= LANE_INTERACTIVE ? batch : (interactive ?? batch);
-      if (ticket === undefined || this.#memory_mb + ticket.memory_mb > this.#capacity.memory_mb) return;
+      if (ticket === undefined || this.#memory_mb + ticket.memory_mb > this.#capacity.memory_mb) break;
       if (both) this.#turn = (this.#turn + 1) % LANE_SLOTS;
-      this.#dequeue(ticket);
+      const taken = this.#lanes[ticket.lane].take();
+      assert(taken === ticket, "whose turn it is starts");
       this.#occupy(ticket);
       this.#start(ticket);
     }
-  }
-
-  /** Takes the head of a tenant's queue and puts the tenant behind the others. */
-  #dequeue(ticket: Ticket): void {
-    const lane = this.#queues[ticket.lane];
-    const queue = lane.get(ticket.tenant);
-    assert(queue?.[0] === ticket, "only the head of a queue starts");
-    queue.shift();
-    lane.delete(ticket.tenant);
-    if (queue.length > 0) lane.set(ticket.tenant, queue);
+    this.#tellDrain();
   }
 
   #occupy(ticket: Ticket): void {
@@ -206,29 +230,95 @@ export class Admission {
     this.#memory_mb += ticket.memory_mb;
     assert(this.#memory_mb <= this.#capacity.memory_mb, "runs share at most the node's memory");
     assert(this.#active.size <= this.#capacity.slots, "runs share at most the node's slots");
+    this.#refresh(ticket.tenant);
+    this.#tellDrain();
   }
 
-  #refusal(ticket: Ticket): Placement {
-    const retry_after_ms = this.#retryAfter(ticket, ticket.lane);
+  #tellDrain(): void {
+    this.#drain.tell(this.#active.size, this.#lanes.interactive.size + this.#lanes.batch.size > 0);
+  }
+
+  #refusal(ticket: Ticket, wait_ms: number): Placement {
+    const retry_after_ms = clamped(wait_ms);
     if (!this.#underCap(ticket.tenant)) {
-      const detail = `The tenant has ${TENANT_CONCURRENCY_MAX} runs at once, as many as it may have.`;
+      const at_once = this.#share(TENANT_CONCURRENCY_MAX);
+      const here = this.#nodes === 1 ? "" : ` on each of ${this.#nodes} nodes`;
+      const detail = `The tenant has ${at_once} runs at once, as many as it may have${here}.`;
       return { kind: "refuse", error: run_errors.CONCURRENCY, detail, retry_after_ms };
     }
     const detail = "Every slot of this node is taken.";
     return { kind: "refuse", error: run_errors.CAPACITY, detail, retry_after_ms };
   }
 
-  /** Run time that waits ahead of a new ticket, and the ticket's own, over the rate at which run time drains. */
-  #retryAfter(ticket: Ticket, lane: Lane): number {
-    let ahead_ms = this.#costs.of(ticket.tenant);
-    for (const each of lane === "batch" ? (["interactive", "batch"] as const) : (["interactive"] as const)) {
-      for (const [tenant, queue] of this.#queues[each]) ahead_ms += queue.length * this.#costs.of(tenant);
-    }
-    return Math.round(Math.min(RETRY_AFTER_MS_MAX, Math.max(RETRY_AFTER_MS_MIN, ahead_ms / this.#rate())));
+  /** Until a new ticket at the end of its tenant's line would start. */
+  #waitOfNew(ticket: Ticket, lane: Lane): number {
+    return this.#waitBehind(ticket.tenant, lane, this.#lanes[lane].backlogOf(ticket.tenant), this.#costs.of(ticket));
   }
 
-  /** Run-ms that end per ms; while nothing has ended lately, one for each slot in use. */
-  #rate(): number {
-    return this.#drain.rate() || Math.max(1, this.#active.size);
+  /** Until a slot is free that nobody waits for: what will not wait is let past nobody. */
+  #waitOfAll(tenant: string): number {
+    const all: Ahead = { count: 0, run_ms: 0 };
+    const own: Ahead = { count: 0, run_ms: 0 };
+    for (const lane of LANES) {
+      add(all, this.#totalOf(lane));
+      add(own, this.#lanes[lane].backlogOf(tenant));
+    }
+    return this.#drained(tenant, all.run_ms, own.run_ms);
   }
+
+  #totalOf(lane: Lane): Ahead {
+    const total: Ahead = { count: 0, run_ms: 0 };
+    for (const each of this.#lanes[lane].backlogs()) add(total, each);
+    return total;
+  }
+
+  /** Until a ticket of this cost starts that stands behind `own` of its tenant: others have their shares meanwhile. */
+  #waitBehind(tenant: string, lane: Lane, own: Ahead, cost_ms: number): number {
+    const ahead: Ahead = { count: own.count, run_ms: own.run_ms };
+    for (const other of this.#lanes[lane].backlogs()) {
+      if (other.tenant === tenant) continue;
+      const run_ms = Math.min(other.run_ms, own.run_ms + cost_ms);
+      add(ahead, { count: (other.count * run_ms) / other.run_ms, run_ms });
+    }
+    const other = this.#totalOf(lane === "batch" ? "interactive" : "batch");
+    const slots = Math.min(other.count, ahead.count * OTHER_LANE[lane]);
+    if (slots > 0) ahead.run_ms += (slots / other.count) * other.run_ms;
+    return this.#drained(tenant, ahead.run_ms, own.run_ms);
+  }
+
+  /** Until so much run time has drained on the node, and so much of the tenant's own within its cap. */
+  #drained(tenant: string, ahead_ms: number, own_ms: number): number {
+    const now = this.#clock.monotonic();
+    const left = (of: (ticket: Ticket) => boolean) =>
+      [...this.#active]
+        .filter(([ticket]) => of(ticket))
+        .map(([ticket, since]) => leftOf(this.#costs.of(ticket), now - since));
+    const pace = (this.#drain.rate() || this.#active.size) / Math.max(1, this.#active.size);
+    const is_full = this.#active.size >= this.#capacity.slots || ahead_ms > 0;
+    const node_ms = is_full
+      ? waitBehind(
+          ahead_ms,
+          left(() => true),
+          pace || 1,
+        )
+      : 0;
+    const own_wait_ms = this.#underCap(tenant)
+      ? 0
+      : waitBehind(
+          own_ms,
+          left((t) => t.tenant === tenant),
+          1,
+        );
+    return Math.max(node_ms, own_wait_ms, own_ms / this.#share(TENANT_CONCURRENCY_MAX));
+  }
+}
+
+function add(to: Ahead, { count, run_ms }: Ahead): void {
+  to.count += count;
+  to.run_ms += run_ms;
+}
+
+/** Whole milliseconds between the bounds of `Retry-After`. */
+function clamped(wait_ms: number): number {
+  return Math.round(Math.min(RETRY_AFTER_MS_MAX, Math.max(RETRY_AFTER_MS_MIN, wait_ms)));
 }

@@ -17,7 +17,7 @@ import { RUNNER_TRIES_MAX, type Termination, UNSETTLED_RETRY_MS } from "./contra
 import { endedEntry } from "./entries.ts";
 import type { Live } from "./live.ts";
 import { isConflict, type Node } from "./nodes.ts";
-import { type Recorder, unavailable } from "./recorder.ts";
+import { isRefusal, type Recorder, unavailable } from "./recorder.ts";
 import { endedBy, endedWithout } from "./rows.ts";
 import { runnerKey } from "./runner_key.ts";
 import type { Guard, RunRow } from "./store.ts";
@@ -61,8 +61,9 @@ export class Attempts {
   /**
    * One attempt of a run, to its end. Never rejects: `live.accepted` and `live.settled` tell what became of it.
    * @param durable  the unit that admits the run; its row replaces `live.row`.
+   * @param overlaps  may the work begin before the unit is durable? Not when it can still be refused.
    */
-  async run(live: Live, work: Work, durable: Promise<RunRow>): Promise<void> {
+  async run(live: Live, work: Work, durable: Promise<RunRow>, overlaps = true): Promise<void> {
     const admitted = durable.then(
       (row) => {
         live.row = { ...row, started_at: live.row.started_at }; // the guest may have been started meanwhile
@@ -76,6 +77,7 @@ export class Attempts {
       },
     );
     admitted.catch(() => {}); // awaited below, after the execution
+    if (!overlaps && !(await admitted.then(...settledAs))) return;
     const executed = await this.#execute(live, work, admitted);
     try {
       await admitted;
@@ -90,6 +92,10 @@ export class Attempts {
     const error = unavailable(cause);
     if (isConflict(cause) || live.lost) {
       this.#yield(live, error);
+      return;
+    }
+    if (isRefusal(cause) && live.row.entries.length === 0) {
+      this.#refuse(live, cause);
       return;
     }
     this.#d.log.error({ run: live.row.id, cause }, "a run could not be recorded");
@@ -110,6 +116,14 @@ export class Attempts {
         this.#settling = false;
       });
     });
+  }
+
+  /** There is no row: a room that takes part in its first unit has said no. */
+  #refuse(live: Live, error: GantryError): void {
+    live.phase = "ending";
+    live.accepted.reject(error);
+    live.settled.reject(error);
+    live.log.settled();
   }
 
   /** The row is not what this node made of it: another has taken the run, and the row alone can tell of it. */
@@ -187,7 +201,10 @@ export class Attempts {
       "outcome" in executed
         ? endedBy(live.row, now, executed.outcome, executed.runner)
         : { row: endedWithout(live.row, now, executed.without, executed.detail, executed.kind), result: undefined };
-    if (row.termination === "cancelled") row.cancelled_by = live.cancelled_by;
+    if (row.termination === "cancelled") {
+      row.cancelled_by = live.cancelled_by;
+      row.override = live.override;
+    }
     const entry = endedEntry(row, "outcome" in executed ? log.hash : undefined);
     const guard: Guard = { state: "starting", node: live.row.node ?? "", boot: live.row.boot ?? "" };
     try {
@@ -240,6 +257,8 @@ export class Attempts {
     if (this.#unsettled.size === 0) this.stop();
   }
 }
+
+const settledAs = [() => true, () => false] as const;
 
 /** The guest's deadline counts from its own start, as the watchdog's does; the row's from the admission. */
 function jobOf({ id, vars, limits, session }: RunRow, { code, input }: Work, now: number): Job {

@@ -3,9 +3,9 @@ import { assert } from "../kernel/assert.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { INLINE_BYTES_MAX, RUN_LIMITS } from "../kernel/limits.ts";
 import type { Storage, Tx } from "../storage/contract.ts";
+import { type CodeRow, findCode, upsertCode } from "./code_store.ts";
 import { CODE_KNOWN_MAX, CODE_USED_MS } from "./contract.ts";
 import { decodeSource, encodeSource } from "./normalise.ts";
-import { type CodeRow, findCode, upsertCode } from "./store.ts";
 
 /** Base64 and JSON escapes make sources longer; control characters take six bytes each. */
 const SOURCES_BYTES_MAX = 8 * RUN_LIMITS.code_bytes_max.max;

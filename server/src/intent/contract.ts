@@ -1,10 +1,13 @@
 import { z } from "@hono/zod-openapi";
 import { code_errors } from "../execution/contract.ts";
-import type { Principal } from "../identity/contract.ts";
+import type { Principal, VerifiedTask } from "../identity/contract.ts";
 import { isStorableText } from "../kernel/canonical.ts";
-import { defineErrors, type ErrorKind } from "../kernel/errors.ts";
+import type { ErrorKind } from "../kernel/errors.ts";
 import { LIMIT_NAMES, type LimitName, RUN_LIMITS } from "../kernel/limits.ts";
 import { ISOLATIONS } from "../policy/contract.ts";
+import { limit_errors } from "./errors.ts";
+
+export { idempotency_errors, input_errors, isolation_errors, limit_errors, run_errors } from "./errors.ts";
 
 /** How long a request may wait for a run's end. */
 export const WAIT_MS_MAX = 60_000;
@@ -16,6 +19,8 @@ export const QUEUE_INTERACTIVE_MAX = 100;
 export const QUEUE_BATCH_MAX = 1_000;
 /** Runs of all tenants that may wait for a slot on one node. */
 export const QUEUE_NODE_MAX = 10_000;
+/** Of them in the batch lane: who can wait for minutes leaves room for who cannot. */
+export const QUEUE_NODE_BATCH_MAX = 8_000;
 /** How long a run may wait for a slot before it ends `expired`. */
 export const QUEUE_AGE_MS = { interactive: 5_000, batch: 600_000 } as const;
 /** Of `LANE_SLOTS` slots handed out while both lanes wait, `LANE_INTERACTIVE` go to the interactive one. */
@@ -23,10 +28,30 @@ export const LANE_SLOTS = 5;
 export const LANE_INTERACTIVE = 4;
 /** Assumed slot time of a run of which nothing is known. */
 export const COST_MS_DEFAULT = 250;
-/** Weight of the newest slot time in a tenant's moving average. */
+/** Weight of the newest slot time in a moving average of them. */
 export const COST_WEIGHT = 0.2;
-/** Tenants whose moving average is kept. */
-export const COST_TENANTS_MAX = 1_024;
+/** Codes, each of one tenant, whose moving average is kept; and contracts, alike. */
+export const COST_CODES_MAX = 4_096;
+export const COST_CONTRACTS_MAX = 1_024;
+/** Run time that each round gives to every tenant that waits. */
+export const QUANTUM_MS = 100;
+/** What a tenant owes at most for runs that took longer than was guessed. */
+export const DEBT_MS_MAX = 60_000;
+/** Over how long it is measured how evenly slot time is given. */
+export const FAIRNESS_PERIOD_MS = 60_000;
+/** Runs that start each other: how far below the first. */
+export const SPAWN_DEPTH_MAX = 8;
+/** Runs of one tree, the first included. */
+export const TREE_RUNS_MAX = 256;
+/** CPU time of all ended runs of one tree, after which none is added. */
+export const TREE_CPU_MS_MAX = 600_000;
+/** How often the refusals past one budget are recorded; those between are counted in the next. */
+export const REFUSED_ENTRY_MS = 60_000;
+/** Budgets whose refusals are counted one by one. */
+export const REFUSED_BUDGETS_MAX = 1_024;
+/** How long a node goes by a tenant's settings that it has read. */
+export const SETTINGS_FRESH_MS = 5_000;
+export const SETTINGS_TENANTS_MAX = 1_024;
 /** Over how long the drain rate is measured. */
 export const DRAIN_WINDOW_MS = 10_000;
 export const RETRY_AFTER_MS_MIN = 1_000;
@@ -47,6 +72,10 @@ export const SESSION_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 export const WHY_MAX = 2_000;
 /** UTF-8 bytes of `prompt`. */
 export const PROMPT_BYTES_MAX = 32 * 1024;
+/** Characters of a signed task, and of a signature over code. */
+export const SIGNATURE_CHARS_MAX = 8 * 1024;
+/** Of an environment that runs act on. */
+export const TARGET_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 export const VARS_MAX = 64;
 /** UTF-8 bytes of one value of `vars`. */
 export const VAR_BYTES_MAX = 5_120;
@@ -99,6 +128,7 @@ export const TERMINATIONS = [
   "output_exceeded",
   "log_exceeded",
   "denied",
+  "approval_declined",
   "expired",
   "cancelled",
   "capacity",
@@ -106,57 +136,11 @@ export const TERMINATIONS = [
   "runner_lost",
 ] as const;
 export type Termination = (typeof TERMINATIONS)[number];
-export const RUN_STATES = ["queued", "starting", "running", "ended"] as const;
+export const RUN_STATES = ["waiting_approval", "queued", "starting", "running", "ended"] as const;
 export type RunState = (typeof RUN_STATES)[number];
 export const LANES = ["interactive", "batch"] as const;
 export type Lane = (typeof LANES)[number];
 export type RetryClass = "timeout" | "capacity" | "policy" | "guest";
-
-const never = { retry: "never", whose: "caller" } as const;
-const limit = { status: 422, ...never } as const;
-
-export const run_errors = defineErrors("RUN", {
-  NOT_FOUND: { status: 404, ...never, title: "There is no such run." },
-  CONCURRENCY: {
-    status: 429,
-    retry: "later",
-    whose: "capacity",
-    title: "The tenant has as many runs as it may have at once.",
-  },
-  CAPACITY: { status: 503, retry: "later", whose: "capacity", title: "There is no room for the run." },
-  DENIED: { status: 403, retry: "never", whose: "policy", title: "The run was denied." },
-  FOLLOWERS: { status: 429, retry: "later", whose: "capacity", title: "Too many readers follow this log." },
-  NEVER_SETTLES: { ...limit, title: "The guest waits for a promise that nothing can settle." },
-  RESULT_NOT_JSON: { ...limit, title: "The result cannot be written as JSON." },
-  THREW: { ...limit, title: "The guest threw." },
-  LOAD_FAILED: { ...limit, title: "The engine could not load the code." },
-  CPU_EXCEEDED: { ...limit, title: "The run used more CPU time than its limit." },
-  MEMORY_EXCEEDED: { ...limit, title: "The run used more memory than its limit." },
-  WALL_EXCEEDED: { ...limit, title: "The run took longer than its limit." },
-  OUTPUT_EXCEEDED: { ...limit, title: "The result is larger than its limit." },
-  LOG_EXCEEDED: { ...limit, title: "The run wrote more log than any run may." },
-  EXPIRED: { status: 504, retry: "safe", whose: "capacity", title: "The run did not start in time." },
-  CANCELLED: { status: 409, ...never, title: "The run was cancelled." },
-  LOST: {
-    status: 500,
-    retry: "safe",
-    whose: "gantry",
-    title: "The process that held the run ended for no reason of the run's.",
-  },
-});
-export const input_errors = defineErrors("INPUT", {
-  TOO_LARGE: { status: 413, ...never, title: "The input is larger than its limit." },
-  DEPTH: { status: 400, ...never, title: "The input is nested too deeply." },
-});
-export const limit_errors = defineErrors("LIMIT", {
-  RANGE: { status: 400, ...never, title: "A limit is not a number in its range." },
-});
-export const isolation_errors = defineErrors("ISOLATION", {
-  FLOOR: { status: 403, retry: "never", whose: "policy", title: "The contract asks for a stronger isolation." },
-});
-export const idempotency_errors = defineErrors("IDEMPOTENCY", {
-  MISMATCH: { status: 409, ...never, title: "The idempotency key belongs to another request." },
-});
 
 /** A parsed object without the `undefined` that zod's optional members have by type: JSON knows none. */
 export type Exact<T> = T extends readonly unknown[]
@@ -213,6 +197,12 @@ export const sessionName = z
     `has 1 to ${SESSION_MAX} of the letters A-Z and a-z, digits, ".", "_" and "-", and starts with a letter or digit`,
   );
 
+/** Compact serialization (RFC 7515, 7.1). */
+const compactJws = z
+  .string()
+  .max(SIGNATURE_CHARS_MAX)
+  .regex(/^[\w-]+\.[\w-]+\.[\w-]+$/, "is not a JWS in compact form");
+
 /** The body of `POST /v1/runs`. Unknown members are refused: what is not built yet is never accepted and ignored. */
 export const runRequest = z
   .strictObject({
@@ -236,6 +226,12 @@ export const runRequest = z
     why: text(WHY_MAX).optional(),
     /** What the agent was told. Kept nowhere but beside the ledger, as the contract's redaction says. */
     prompt: text(PROMPT_BYTES_MAX).refine(fitsPrompt, `is longer than ${PROMPT_BYTES_MAX} bytes`).optional(),
+    /** The environment that it acts on, as the contract's `targets` name it. */
+    target: z.string().regex(TARGET_NAME, "has 1 to 63 of a-z, 0-9 and -, and starts with a letter").optional(),
+    /** A signed task over the contract, the code and the input: stands for the token, and is good once. */
+    task: compactJws.optional(),
+    /** A signature over the code: who signed it is among its authors. */
+    code_signature: compactJws.optional(),
   })
   .superRefine(({ isolation, session }, ctx) => {
     if (isolation === undefined || (isolation === "session") === (session !== undefined)) return;
@@ -319,6 +315,15 @@ export const runView = z
     cold: z.boolean().optional(),
     blocked: z.array(z.strictObject({ host: z.string(), method: z.string(), count })).optional(),
     evidence: z.strictObject({ entries: z.array(z.string()) }),
+    target: z.string().optional(),
+    /** What people must approve, or have approved, before it starts; and the SHA-256 of what they are shown. */
+    approval: z.string().optional(),
+    statement_hash: z.string().optional(),
+    /** The run that started this one, the first of its tree, and how far below that it is. */
+    parent: z.string().optional(),
+    root: z.string().optional(),
+    depth: count.optional(),
+    next_steps: z.array(next_step).optional(),
     position: count.optional(),
     estimated_start_ms: count.optional(),
   })
@@ -343,6 +348,8 @@ export interface RunQuery {
   state?: RunState;
   termination?: Termination;
   session?: string;
+  /** Only what this run, and what it started, have started. */
+  root?: string;
 }
 
 export interface Page<T> {
@@ -355,11 +362,14 @@ export interface Runs {
   /**
    * Decides, records, runs, and waits up to `wait_ms` for the end. The run goes on when the caller does not.
    * @param o.key  idempotency key; equal key and request within `RUN_KEY_TTL_MS`: the same run.
+   * A run that waits for people is answered at once, and `get` waits for its end.
+   * @param o.task  what `ask.task` says, verified; `who` is its issuer.
    * @returns the run; `state` says whether it has ended.
    * @throws LIMIT_RANGE INPUT_TOO_LARGE INPUT_DEPTH IDEMPOTENCY_MISMATCH CONTRACT_UNKNOWN SNAPSHOT_STALE CODE_*
-   *   RUN_CONCURRENCY RUN_CAPACITY RUNNER_NO_JAIL RUNNER_SESSION_BUSY EVIDENCE_UNAVAILABLE; a denial throws its first reason's code.
+   *   RUN_CONCURRENCY RUN_CAPACITY RUNNER_NO_JAIL RUNNER_SESSION_BUSY EVIDENCE_UNAVAILABLE TASK_HASH_MISMATCH TASK_REPLAYED
+   *   GATE_PENDING_MAX; a denial throws its first reason's code.
    */
-  submit(who: Principal, ask: RunRequest, o?: { key?: string }): Promise<RunView>;
+  submit(who: Principal, ask: RunRequest, o?: { key?: string; task?: VerifiedTask }): Promise<RunView>;
   /** @param wait_ms  how long to wait for the end, at most `WAIT_MS_MAX`. @throws RUN_NOT_FOUND */
   get(who: Principal, id: string, wait_ms?: number): Promise<RunView>;
   /** Newest first, without results. */

@@ -51,7 +51,7 @@ describe("what a run costs the store", () => {
     ];
     expect(units).toEqual([
       [...entry, "INSERT INTO runs"],
-      [...entry, "UPDATE runs"],
+      [...entry, "UPDATE runs", "INSERT INTO run_days"],
     ]);
     expect(reads).toBe(0);
   });

@@ -1,9 +1,12 @@
 import type { EntryDraft, Kind, PrivateField } from "../evidence/contract.ts";
 import type { BlockedCall, CodeFacts } from "../execution/contract.ts";
+import { gate_errors } from "../gates/contract.ts";
+import type { Principal } from "../identity/contract.ts";
 import { assert } from "../kernel/assert.ts";
-import { type Contract, redactionOf } from "../policy/contract.ts";
+import type { ApprovalDraft, Contract } from "../policy/contract.ts";
+import type { Overrun } from "./budgets.ts";
 import { ENTRY_PART_BYTES_MAX } from "./contract.ts";
-import type { RunAdmitted, RunEnded } from "./kinds.ts";
+import type { RunAdmitted, RunEnded, RunParked, RunQueued, RunRefused } from "./kinds.ts";
 import type { Intent } from "./normalise.ts";
 import { auditedRow, type RunRow } from "./store.ts";
 
@@ -11,7 +14,61 @@ import { auditedRow, type RunRow } from "./store.ts";
 
 export function queuedEntry(row: RunRow, downgraded: boolean, expires_at: number): EntryDraft {
   const { id: run, attempt, lane } = row;
-  return entryOf("run.queued", row, { run, attempt, lane, downgraded, expires_at });
+  const data: RunQueued = { run, attempt, lane, downgraded, expires_at };
+  tellTree(data, row);
+  return entryOf("run.queued", row, data);
+}
+
+/** Where the run stands among those that started each other. */
+function tellTree(data: RunQueued | RunParked | RunAdmitted, row: RunRow): void {
+  if (row.parent !== null) data.parent = row.parent;
+  if (row.root !== null) data.root = row.root;
+  if (row.depth !== null) data.depth = row.depth;
+}
+
+/** A run past a budget never was one: there is no row to tell of. @param count  refusals that this entry speaks of. */
+export function refusedEntry(
+  who: Principal,
+  about: Pick<RunRow, "contract" | "contract_version" | "snapshot" | "code_hash">,
+  code: string,
+  { budget, used, limit, parent, root, depth }: Overrun,
+  count: number,
+): EntryDraft {
+  const data: RunRefused = { code, budget, used, limit, count, code_hash: about.code_hash };
+  if (parent !== undefined) data.parent = parent;
+  if (root !== undefined) data.root = root;
+  if (depth !== undefined) data.depth = depth;
+  return {
+    kind: "run.refused",
+    tenant: who.tenant,
+    actor: who.chain.map(({ actor, kind }) => ({ actor, kind })),
+    refs: [parent, root].filter((id) => id !== undefined),
+    snapshot: about.snapshot,
+    contract: { name: about.contract, version: about.contract_version },
+    decision: { verdict: "deny", codes: [code] },
+    data,
+  };
+}
+
+export function parkedEntry(row: RunRow, { gate, target }: ApprovalDraft): EntryDraft {
+  const { id: run, approval, code_hash, input_hash, facts } = row;
+  assert(approval !== null && facts?.gate !== undefined, "a run is parked with its approval");
+  const { statement_hash } = facts.gate;
+  const data: RunParked = {
+    run,
+    approval,
+    gate: gate.name,
+    quorum: gate.quorum,
+    statement_hash,
+    code_hash,
+    input_hash,
+  };
+  if (target !== null) data.target = target;
+  if (row.key_hash !== null) data.key_hash = row.key_hash;
+  tellTree(data, row);
+  const entry = entryOf("run.parked", row, data);
+  entry.decision = { verdict: "needs_human", codes: [gate_errors.REQUIRED.code] };
+  return entry;
 }
 
 export function admittedEntry(row: RunRow, facts: CodeFacts): EntryDraft {
@@ -31,6 +88,9 @@ export function admittedEntry(row: RunRow, facts: CodeFacts): EntryDraft {
   };
   if (row.session !== null) data.session = row.session;
   if (row.key_hash !== null) data.key_hash = row.key_hash;
+  if (row.target !== null) data.target = row.target;
+  if (row.approval !== null) data.approval = row.approval;
+  tellTree(data, row);
   const entry = entryOf("run.admitted", row, data);
   entry.decision = { verdict: "allow", codes: [] };
   return entry;
@@ -43,6 +103,7 @@ export function endedEntry(row: RunRow, log_hash?: string): EntryDraft {
   const data: RunEnded = { run, attempt, termination, code_hash };
   if (row.error !== null) data.code = storable(row.error.code);
   if (row.cancelled_by !== null) data.cancelled_by = row.cancelled_by;
+  if (row.override !== null) data.override = row.override;
   if (row.jail !== null) {
     data.isolation = row.isolation;
     data.jail = row.jail;
@@ -52,8 +113,9 @@ export function endedEntry(row: RunRow, log_hash?: string): EntryDraft {
   if (log_hash !== undefined) data.log_hash = log_hash;
   const entry = entryOf("run.ended", row, data);
   if (termination === "denied") {
-    const reasons = row.error?.reasons ?? [];
-    entry.decision = { verdict: "deny", codes: [...new Set(reasons.map(({ code }) => code))] };
+    const codes = (row.error?.reasons ?? []).map(({ code }) => code);
+    if (codes.length === 0 && row.error !== null) codes.push(row.error.code);
+    entry.decision = { verdict: "deny", codes: [...new Set(codes)] };
   }
   return entry;
 }
@@ -82,7 +144,7 @@ function entryOf(kind: Kind, row: RunRow, data: EntryDraft["data"]): EntryDraft 
     tenant: row.tenant,
     actor: row.chain.map(({ actor, kind }) => ({ actor, kind })),
     subjects: [{ table: "runs", id: row.id, row: auditedRow(row) }],
-    refs: [row.id],
+    refs: row.approval === null ? [row.id] : [row.id, row.approval],
     snapshot: row.snapshot,
     contract: { name: row.contract, version: row.contract_version },
     data,
@@ -99,7 +161,7 @@ export function typedFields(
   contract: Contract,
 ): Record<string, PrivateField> | undefined {
   if (why === null && prompt === null) return undefined;
-  const typed = { class: "prompts", redaction: redactionOf(contract).prompts } as const;
+  const typed = { class: "prompts", redaction: contract.redaction.prompts } as const;
   const fields: Record<string, PrivateField> = {};
   if (why !== null) fields["why"] = { ...typed, value: why };
   if (prompt !== null) fields["prompt"] = { ...typed, value: prompt };

@@ -4,8 +4,8 @@ import { GantryError } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import type { Fire, Storage } from "../storage/contract.ts";
 import { idempotency_errors, RUN_KEY_SWEEP_MS } from "./contract.ts";
+import { deleteKeys, findKey } from "./key_store.ts";
 import type { Live } from "./live.ts";
-import { deleteKeys, findKey } from "./store.ts";
 
 const SWEEP_TIMER = { owner: "intent.keys", key: "sweep" };
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { KindSchemas } from "../evidence/contract.ts";
 import { LIMIT_NAMES, type LimitName } from "../kernel/limits.ts";
 import { ISOLATIONS } from "../policy/contract.ts";
+import { BUDGETS } from "./budgets.ts";
 import { LANES, TERMINATIONS } from "./contract.ts";
 
 const count = z.int().min(0);
@@ -21,6 +22,9 @@ const code_facts = z.strictObject({
   dropped: count,
 });
 
+/** Where a run stands among those that started each other; absent for one that no run started. */
+const tree = { parent: z.string().optional(), root: z.string().optional(), depth: count.optional() };
+
 /**
  * What the ledger says of a run. Tenant, chain, contract, snapshot and decision are the entry's own members.
  * A run has one `run.ended`; one that got a slot has a `run.admitted` for each attempt before it.
@@ -34,6 +38,21 @@ export const kinds = {
     /** The caller asked for the interactive lane and accepted the other. */
     downgraded: z.boolean(),
     expires_at: count,
+    ...tree,
+  }),
+  /** The run waits for people; what they are shown has the hash. */
+  "run.parked": z.strictObject({
+    run: z.string(),
+    approval: z.string(),
+    gate: z.string(),
+    quorum: count,
+    statement_hash: sha256,
+    code_hash: sha256,
+    input_hash: sha256,
+    target: z.string().optional(),
+    /** SHA-256 of the idempotency key. */
+    key_hash: sha256.optional(),
+    ...tree,
   }),
   /** The run has a slot. Nothing leaves its process before this is durable. */
   "run.admitted": z.strictObject({
@@ -48,7 +67,22 @@ export const kinds = {
     isolation: z.enum(ISOLATIONS),
     session: z.string().optional(),
     deadline_at: count,
+    target: z.string().optional(),
+    /** What people approved, used up by this. */
+    approval: z.string().optional(),
+    ...tree,
     code_facts,
+  }),
+  /** A run was refused past a budget, and never was one. Refusals alike are counted for a while and told together. */
+  "run.refused": z.strictObject({
+    code: z.string(),
+    budget: z.enum(BUDGETS),
+    used: count,
+    limit: count,
+    /** Refusals since the entry before, this one included. */
+    count: count.min(1),
+    code_hash: sha256,
+    ...tree,
   }),
   /** The run is over. Its result is released after this is durable. */
   "run.ended": z.strictObject({
@@ -63,6 +97,8 @@ export const kinds = {
     runner: z.string().optional(),
     /** The actor who cancelled it. */
     cancelled_by: z.string().optional(),
+    /** A human reversed what an agent had begun. */
+    override: z.enum(["cancel", "decline"]).optional(),
     startup_ms: count.optional(),
     completion_ms: count.optional(),
     cpu_ms: count.optional(),
@@ -86,4 +122,7 @@ export const kinds = {
   }),
 } satisfies KindSchemas;
 export type RunEnded = z.output<(typeof kinds)["run.ended"]>;
+export type RunParked = z.output<(typeof kinds)["run.parked"]>;
+export type RunQueued = z.output<(typeof kinds)["run.queued"]>;
+export type RunRefused = z.output<(typeof kinds)["run.refused"]>;
 export type RunAdmitted = z.output<(typeof kinds)["run.admitted"]>;

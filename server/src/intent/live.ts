@@ -1,6 +1,6 @@
 import type { Ticket } from "./admission.ts";
 import type { RunLog } from "./run_log.ts";
-import type { RunRow } from "./store.ts";
+import type { Override, RunRow } from "./store.ts";
 
 /** A promise with its ends in our hands. Nobody has to wait for it: a rejection that no one sees is no fault. */
 export interface Deferred<T> {
@@ -41,6 +41,7 @@ export interface Live {
   startup_ms: number | null;
   /** The actor who asked for its end. */
   cancelled_by: string | null;
+  override: Override | null;
   /** Aborting it ends the execution. */
   abort: AbortController;
   log: RunLog;

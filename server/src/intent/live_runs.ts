@@ -1,45 +1,34 @@
-import type { Compiler, RunnerPool } from "../execution/contract.ts";
-import { assert } from "../kernel/assert.ts";
-import { type Clock, within } from "../kernel/clock.ts";
-import { GantryError, isGantryError } from "../kernel/errors.ts";
-import type { Logger } from "../kernel/log.ts";
+import { within } from "../kernel/clock.ts";
+import { GantryError } from "../kernel/errors.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
-import type { Policy } from "../policy/contract.ts";
-import type { Fire, Storage } from "../storage/contract.ts";
+import type { Fire } from "../storage/contract.ts";
 import { Admission, type Capacity, type Ticket } from "./admission.ts";
 import { Attempts, type Work } from "./attempts.ts";
-import type { CodeShelf } from "./code_shelf.ts";
 import {
   DRAIN_CANCEL_MS,
+  FAIRNESS_PERIOD_MS,
   LANES,
   type Lane,
-  QUEUE_AGE_MS,
   RETRY_AFTER_MS_MIN,
   type RunView,
   run_errors,
 } from "./contract.ts";
-import { denialOf } from "./decide.ts";
 import { admittedEntry, endedEntry, queuedEntry } from "./entries.ts";
 import { deferred, type Live } from "./live.ts";
+import type { LogChunk } from "./log_store.ts";
 import { insertLiveLog } from "./node_store.ts";
 import { isConflict, type Node } from "./nodes.ts";
-import { type Creation, QUEUE_TIMER, type Recorder } from "./recorder.ts";
-import { admittedRow, deniedRow, endedWithout, queuedRow } from "./rows.ts";
+import { cancelledRow, isHeld, type ReadinessDeps, type Ready, readyOf, waitUntil } from "./readiness.ts";
+import { assertMayStart, type Creation, mayBeRefused, QUEUE_TIMER, type Recorder } from "./recorder.ts";
+import { admittedRow, endedWithout, queuedRow } from "./rows.ts";
 import { RunLog } from "./run_log.ts";
-import { findRun, type LogChunk, type RunRow } from "./store.ts";
+import { findRun, type Guard, type Override, type RunRow } from "./store.ts";
 import { viewOf } from "./view.ts";
 
-export interface LiveRunsDeps {
-  storage: Storage;
-  policy: Policy;
-  compiler: Compiler;
-  pool: RunnerPool;
-  clock: Clock;
-  log: Logger;
+export interface LiveRunsDeps extends ReadinessDeps {
   metrics: Metrics;
   node: Node;
   capacity: Capacity;
-  shelf: CodeShelf;
   recorder: Recorder;
 }
 
@@ -51,6 +40,7 @@ export class LiveRuns {
   readonly #attempts: Attempts;
   /** What the gauge of each lane says. */
   readonly #told_waiting = new Map<Lane, number>();
+  readonly #stopTelling: () => void;
   #draining = false;
 
   constructor(deps: LiveRunsDeps) {
@@ -58,6 +48,7 @@ export class LiveRuns {
     this.#attempts = new Attempts(deps);
     this.#admission = new Admission(deps.clock, deps.capacity, (ticket) => void this.#startWaiting(ticket));
     deps.storage.timers.on(QUEUE_TIMER, (fire) => this.#expire(fire));
+    this.#stopTelling = deps.clock.every(FAIRNESS_PERIOD_MS, () => this.#tellFairness());
   }
 
   get draining(): boolean {
@@ -87,6 +78,7 @@ export class LiveRuns {
    */
   place(row: RunRow, on_busy: "reject" | "delay" | "downgrade", work: Work, creation: Creation): Live {
     const { clock, recorder, node } = this.#d;
+    assertMayStart(row, creation.warrant);
     if (!node.serves()) {
       throw new GantryError(run_errors.CAPACITY, {
         detail: "This node could not say in time that it lives. It takes runs again as soon as it can.",
@@ -107,9 +99,9 @@ export class LiveRuns {
     }
     this.#lives.set(row.id, live);
     if (placement.kind === "start") {
-      this.#begin(live, work, (admitted) =>
-        recorder.create(admitted, admittedEntry(admitted, work.code.facts), creation),
-      );
+      const admitted = admittedRow(row, clock.now(), node);
+      const durable = recorder.create(admitted, admittedEntry(admitted, work.code.facts), creation);
+      this.#begin(live, work, admitted, durable, !mayBeRefused(row, creation));
       return live;
     }
     live.phase = "waiting";
@@ -143,8 +135,13 @@ export class LiveRuns {
     this.#gauge();
   }
 
-  /** Ends the run, or asks its process to end. Resolves when a waiting one has ended. @throws EVIDENCE_UNAVAILABLE */
-  async cancel(live: Live, actor: string): Promise<void> {
+  /**
+   * Ends the run, or asks its process to end. Resolves when a waiting one has ended.
+   * @param override  a human ends what an agent has begun.
+   * @throws EVIDENCE_UNAVAILABLE
+   */
+  async cancel(live: Live, actor: string, override: Override | null): Promise<void> {
+    if (live.cancelled_by === null) live.override = override;
     live.cancelled_by ??= actor;
     if (live.phase === "waiting") await this.#endWaiting(live, "cancelled");
     else live.abort.abort(new Error("cancelled"));
@@ -156,6 +153,12 @@ export class LiveRuns {
     if (live.phase !== "waiting" || isHeld(row, live)) return;
     this.#admission.withdraw(live.ticket);
     this.#drop(live);
+  }
+
+  /** So many nodes serve now: a tenant has its part of each budget on each. */
+  shareWith(nodes: number): void {
+    this.#admission.shareWith(nodes);
+    this.#gauge();
   }
 
   /** Drops everything at once: what it becomes is decided by the rows. */
@@ -183,6 +186,7 @@ export class LiveRuns {
   async drain(limit_ms: number): Promise<void> {
     const { clock } = this.#d;
     this.#draining = true;
+    this.#stopTelling();
     this.#admission.close();
     const active: Live[] = [];
     for (const live of this.#lives.values()) {
@@ -200,14 +204,14 @@ export class LiveRuns {
 
   #newLive(row: RunRow, last_log_seq: number): Live {
     const { clock, storage, node } = this.#d;
-    const { id, tenant, lane } = row;
+    const { id, tenant, lane, contract, code_hash: code } = row;
     const flush = (chunk: LogChunk) => {
       const by = { id, node: live.row.node ?? "", boot: live.row.boot ?? "" };
       return storage.write((tx) => insertLiveLog(tx, by, chunk));
     };
     const live: Live = {
       row,
-      ticket: { run: id, tenant, lane, memory_mb: row.limits.memory_mb },
+      ticket: { run: id, tenant, lane, code, contract, memory_mb: row.limits.memory_mb },
       phase: "starting",
       downgraded: false,
       holder: node.holder,
@@ -216,6 +220,7 @@ export class LiveRuns {
       admitted: 0,
       startup_ms: null,
       cancelled_by: null,
+      override: null,
       abort: new AbortController(),
       log: new RunLog(clock, last_log_seq, flush),
       accepted: deferred(),
@@ -225,69 +230,51 @@ export class LiveRuns {
     return live;
   }
 
-  /** @param record  the unit that admits the run. */
-  #begin(live: Live, work: Work, record: (admitted: RunRow) => Promise<RunRow>): void {
-    const { clock, metrics, node } = this.#d;
+  /** @param durable  the unit that admits the run. @param overlaps  see `Attempts.run`. */
+  #begin(live: Live, work: Work, admitted: RunRow, durable: Promise<RunRow>, overlaps = true): void {
+    const { clock, metrics } = this.#d;
     live.phase = "starting";
-    live.row = admittedRow(live.row, clock.now(), node);
+    live.row = admitted;
     metrics.observe("gantry_queue_wait_seconds", (clock.monotonic() - live.submitted) / 1_000, { lane: live.row.lane });
     this.#gauge();
     live.admitted = clock.monotonic();
     this.#attempts
-      .run(live, work, record(live.row))
+      .run(live, work, durable, overlaps)
       .catch((error: unknown) => this.#attempts.giveUp(live, error))
       .finally(() => this.#leave(live));
   }
 
-  /** A run that waited has its slot: what it needs is read, and policy is asked again, before it is admitted. */
+  /** A run that waited has its slot: everything is asked again, and what it needs is read, before it is admitted. */
   async #startWaiting(ticket: Ticket): Promise<void> {
     const live = this.#lives.get(ticket.run);
     if (live === undefined) return this.#admission.end(ticket);
     live.phase = "starting";
     try {
       await live.accepted.promise;
-      const ready = await this.#load(live);
+      const ready = await readyOf(this.#d, live);
       if (ready === undefined || live.lost) return this.#drop(live);
       if (!("work" in ready)) return await this.#endStarting(live, ready);
-      const { work, row } = ready;
-      live.row = row;
-      this.#begin(live, work, (admitted) =>
-        this.#d.recorder.change(admitted, {
-          guard: { state: "queued", holder: live.holder },
-          entry: admittedEntry(admitted, work.code.facts),
-        }),
-      );
+      await this.#admit(live, ready);
     } catch (error) {
       this.#attempts.giveUp(live, error);
       this.#leave(live);
     }
   }
 
-  /** @returns what the run is started with, or the row that it ends with; undefined when it is another's now. */
-  async #load(live: Live): Promise<{ work: Work; row: RunRow } | RunRow | undefined> {
-    const { storage, shelf, compiler, policy, pool, clock, log } = this.#d;
-    const row = await findRun(storage, live.row.id);
-    if (row === undefined || !isHeld(row, live) || !this.#d.node.serves()) return undefined;
-    const now = clock.now();
-    if (live.abort.signal.aborted) return { ...endedWithout(row, now, "cancelled"), cancelled_by: live.cancelled_by };
-    if (waitUntil(row, row.queued_at ?? row.created_at) <= now) return endedWithout(row, now, "expired");
-    try {
-      const view = await policy.open(row.tenant, row.contract, row.snapshot);
-      const denial = denialOf(view, row.limits, row, pool);
-      if (denial !== undefined) return deniedRow(row, now, denial);
-    } catch (error) {
-      // The state that the run was accepted under is gone: it may not start under another.
-      if (isGantryError(error)) return deniedRow(row, now, error);
-      throw error;
-    }
-    try {
-      const code = await compiler.compile(await shelf.read(row.tenant, row.code_hash), row.limits);
-      return { work: { code, input: await inputOf(row, storage.blobs) }, row };
-    } catch (error) {
-      log.error({ run: row.id, error }, "a run that waited could not be made ready");
-      const detail = "What the run needs could not be made ready after it had waited.";
-      return endedWithout(row, clock.now(), isGantryError(error) ? "capacity" : "runner_lost", detail);
-    }
+  async #admit(live: Live, { row, work, warrant }: Ready): Promise<void> {
+    const { recorder, clock, node } = this.#d;
+    const admitted = admittedRow(row, clock.now(), node);
+    const change = {
+      guard: { state: "queued", holder: live.holder },
+      entry: admittedEntry(admitted, work.code.facts),
+      warrant,
+    } as const;
+    live.row = row;
+    if (row.approval === null) return this.#begin(live, work, admitted, recorder.change(admitted, change));
+    // What people approved begins when their approval is used up, and not while that may still be refused.
+    const kept = await recorder.change(admitted, change);
+    if (kept.state === "ended") return this.#conclude(live, kept);
+    this.#begin(live, work, kept, Promise.resolve(kept));
   }
 
   /** Ends a run that has a slot and was not admitted. */
@@ -304,8 +291,9 @@ export class LiveRuns {
     live.phase = "ending";
     try {
       await live.accepted.promise;
-      const ended = endedWithout(live.row, clock.now(), termination);
-      if (termination === "cancelled") ended.cancelled_by = live.cancelled_by;
+      const now = clock.now();
+      const ended =
+        termination === "cancelled" ? cancelledRow(live.row, now, live) : endedWithout(live.row, now, termination);
       const entry = endedEntry(ended);
       const kept = await recorder.change(ended, {
         guard: { state: "queued", holder: live.holder },
@@ -329,10 +317,11 @@ export class LiveRuns {
       if (live.row.state === "ended" || live.lost) return;
     } else {
       const row = await findRun(storage, fire.key);
-      if (row?.state === "queued") {
+      if (row?.state === "queued" || row?.state === "waiting_approval") {
         const ended = endedWithout(row, clock.now(), "expired");
-        const guard = { state: "queued", holder: row.holder } as const;
-        const notice = row.holder !== node.holder;
+        const { state, holder } = row;
+        const guard: Guard = state === "queued" ? { state, holder } : { state };
+        const notice = state === "queued" && holder !== node.holder;
         await recorder.change(ended, { guard, entry: endedEntry(ended), fire, notice });
         return;
       }
@@ -356,6 +345,14 @@ export class LiveRuns {
     this.#gauge();
   }
 
+  #tellFairness(): void {
+    const index = this.#admission.fairness();
+    for (const lane of LANES) {
+      const value = index[lane];
+      if (value !== undefined) this.#d.metrics.set("gantry_fairness_index", value, { lane });
+    }
+  }
+
   #gauge(): void {
     const { metrics } = this.#d;
     metrics.set("gantry_runs_active", this.#admission.active);
@@ -366,21 +363,4 @@ export class LiveRuns {
       metrics.set("gantry_runs_queued", waiting, { lane });
     }
   }
-}
-
-/** Does the run wait in this node's memory, as the node believes? */
-function isHeld(row: RunRow | undefined, live: Live): boolean {
-  return row?.state === "queued" && row.holder === live.holder;
-}
-
-async function inputOf(row: RunRow, blobs: Storage["blobs"]): Promise<string> {
-  if (row.input !== null) return row.input;
-  const content = row.input_blob === null ? undefined : await blobs.get(row.input_blob);
-  assert(content !== undefined, "an input is in its row or in a blob that is kept");
-  return Buffer.from(content).toString("utf8");
-}
-
-/** When a run that waits since `since` ends `expired`. */
-export function waitUntil(row: RunRow, since: number): number {
-  return Math.min(since + QUEUE_AGE_MS[row.lane], row.expires_at ?? Number.MAX_SAFE_INTEGER);
 }

@@ -2,7 +2,7 @@ import { GantryError } from "../kernel/errors.ts";
 import type { Reader } from "../storage/contract.ts";
 import { LOG_FOLLOWERS_MAX, type LogLine, run_errors } from "./contract.ts";
 import type { Live } from "./live.ts";
-import { readLog } from "./store.ts";
+import { readLog } from "./log_store.ts";
 
 /**
  * The lines of a run's log with `seq > after`: from the store, then those that only memory has, then those to come.

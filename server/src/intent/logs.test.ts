@@ -6,8 +6,8 @@ import { ask, openRunsGround, type RunsGround } from "../../../tests/fixtures/ru
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import type { LogLine as GuestLine, Outcome } from "../execution/contract.ts";
 import { LOG_FLUSH_BYTES, LOG_FLUSH_MS, LOG_FOLLOWERS_MAX, type LogLine } from "./contract.ts";
+import type { LogChunk } from "./log_store.ts";
 import { ndjsonOf, RunLog } from "./run_log.ts";
-import type { LogChunk } from "./store.ts";
 
 const line = (text: string, seq = 1): GuestLine => ({ seq, at: 1_000, level: "log", text });
 async function all(lines: AsyncIterable<LogLine>): Promise<LogLine[]> {

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Reader, Tx } from "../storage/contract.ts";
 import { NODE_SILENT_MS } from "./contract.ts";
-import type { LogChunk } from "./store.ts";
+import type { LogChunk } from "./log_store.ts";
+import { OVERRIDES, type Override } from "./store.ts";
 
 /** Nodes, what they tell each other about runs, and the runs that no living node has. The tables are `store.ts`'s. */
 
@@ -91,23 +92,30 @@ export interface Notice {
   run: string;
   /** Who asks for its end; null: the row has changed under the node. */
   actor: string | null;
+  /** A human ends what an agent has begun. */
+  override: Override | null;
   /** Milliseconds UTC. */
   at: number;
 }
-const noticeRow = z.object({ run: z.string(), actor: z.string(), at: z.int() });
+const noticeRow = z.object({
+  run: z.string(),
+  actor: z.string(),
+  override: z.enum(OVERRIDES).nullable(),
+  at: z.int(),
+});
 
 /** Told twice is told once. */
-export function insertNotice(tx: Tx, { run, actor, at }: Notice): void {
-  tx.run("INSERT INTO run_notices (run, actor, at) VALUES (?, ?, ?) ON CONFLICT (run, actor) DO NOTHING", [
-    run,
-    actor ?? "",
-    at,
-  ]);
+export function insertNotice(tx: Tx, { run, actor, override, at }: Notice): void {
+  const sql = `INSERT INTO run_notices (run, actor, override, at) VALUES (?, ?, ?, ?)
+    ON CONFLICT (run, actor) DO NOTHING`;
+  tx.run(sql, [run, actor ?? "", override, at]);
 }
 
 /** The newest notices. */
 export async function readNotices(reader: Reader, limit: number): Promise<Notice[]> {
-  const rows = await reader.all("SELECT run, actor, at FROM run_notices ORDER BY at DESC, run LIMIT ?", [limit]);
+  const rows = await reader.all("SELECT run, actor, override, at FROM run_notices ORDER BY at DESC, run LIMIT ?", [
+    limit,
+  ]);
   return rows.map((row) => {
     const { actor, ...rest } = noticeRow.parse(row);
     return { ...rest, actor: actor === "" ? null : actor };

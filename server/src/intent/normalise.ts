@@ -35,6 +35,9 @@ export interface Intent {
   retry: "never" | "if_lost";
   why: string | null;
   prompt: string | null;
+  /** The environment that it acts on. */
+  target: string | null;
+  code_signature: string | null;
 }
 
 const SINGLE_MODULE = "main.ts";
@@ -62,6 +65,8 @@ export function normalise(ask: RunRequest): Intent {
     retry: ask.retry ?? "never",
     why: ask.why ?? null,
     prompt: ask.prompt ?? null,
+    target: ask.target ?? null,
+    code_signature: ask.code_signature ?? null,
   };
 }
 
@@ -95,8 +100,11 @@ export function checkInput(input: string, limits: LimitTable): void {
   });
 }
 
-/** Equal for requests that mean the same: the order of members does not count. SHA-256, hex. */
-export function requestHash(ask: RunRequest): string {
+/**
+ * Equal for requests that mean the same: the order of members does not count, nor does who vouches for them anew, as a
+ * repetition may have to. SHA-256, hex.
+ */
+export function requestHash({ task: _vouches, ...ask }: RunRequest): string {
   return sha256Hex(textOf(ask, sorted));
 }
 

@@ -34,12 +34,12 @@ async function hear(d: NoticeDeps): Promise<void> {
 }
 
 /** A notice is read again until it is swept: it must mean the same each time. */
-async function heed({ lives, log }: NoticeDeps, { run, actor }: Notice): Promise<void> {
+async function heed({ lives, log }: NoticeDeps, { run, actor, override }: Notice): Promise<void> {
   const live = lives.any(run);
   if (live === undefined) return;
   try {
     if (actor === null) await lives.recheck(live);
-    else if (live.cancelled_by === null) await lives.cancel(live, actor);
+    else if (live.cancelled_by === null) await lives.cancel(live, actor, override);
   } catch (error) {
     log.warn({ run, error }, "another node's notice could not be followed");
   }

@@ -7,12 +7,14 @@ import type { Policy } from "../policy/contract.ts";
 import { ROWS_MAX, type Storage } from "../storage/contract.ts";
 import { ATTEMPTS_MAX } from "./contract.ts";
 import { endedEntry, queuedEntry } from "./entries.ts";
-import { type LiveRuns, waitUntil } from "./live_runs.ts";
+import type { LiveRuns } from "./live_runs.ts";
+import { lastLogSeq } from "./log_store.ts";
 import { anyWaitsForNobody, deleteSilent, lostRuns, type NodeRow, readNodes, takeWaiting } from "./node_store.ts";
 import { isConflict, type Node } from "./nodes.ts";
+import { waitUntil } from "./readiness.ts";
 import type { Recorder } from "./recorder.ts";
 import { endedWithout, queuedRow } from "./rows.ts";
-import { findRun, lastLogSeq, type RunRow, waitingRuns } from "./store.ts";
+import { findRun, type RunRow, waitingRuns } from "./store.ts";
 
 export interface RecoveryDeps {
   storage: Storage;
@@ -98,10 +100,11 @@ export class Recovery {
   }
 
   async #declareSilent(): Promise<void> {
-    const { storage, clock, node } = this.#d;
+    const { storage, clock, node, lives } = this.#d;
     const asked_at = clock.monotonic();
     const others = (await readNodes(storage)).filter(({ id }) => id !== node.id);
     const read_at = clock.monotonic();
+    lives.shareWith(1 + others.length);
     for (const id of this.#heard.keys()) if (!others.some((other) => other.id === id)) this.#heard.delete(id);
     for (const other of others) {
       const heard = this.#heard.get(other.id);
@@ -128,7 +131,9 @@ export class Recovery {
     if (row?.state !== "starting") return;
     const now = clock.now();
     const guard = { state: "starting", node: row.node ?? "", boot: row.boot ?? "" } as const;
-    const again = row.retry === "if_lost" && row.attempt < ATTEMPTS_MAX && (await this.#isIdempotent(row));
+    // What people approved was one start, and it is used up.
+    const may = row.approval === null && row.retry === "if_lost" && row.attempt < ATTEMPTS_MAX;
+    const again = may && (await this.#isIdempotent(row));
     try {
       if (again) {
         const queued = queuedRow(row, now, row.attempt + 1, node.holder);

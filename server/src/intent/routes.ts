@@ -53,7 +53,7 @@ const submitRoute = {
   },
   responses: {
     200: json(runView, "The run has ended, however it ended."),
-    202: json(runView, "The run goes on, or waits for a slot; `Location` names it."),
+    202: json(runView, "The run goes on, or waits for a slot or for people; `Location` names it."),
   },
 } as const;
 
@@ -69,6 +69,7 @@ const listRoute = {
       state: z.enum(RUN_STATES).optional(),
       termination: z.enum(TERMINATIONS).optional(),
       session: sessionName.optional(),
+      root: z.string().max(64).optional(),
     }),
   },
   responses: {
@@ -128,7 +129,9 @@ export function runRoutes({ runs, identity }: { runs: Runs; identity: Pick<Ident
   app.openapi(guarded(submitRoute, "run:submit"), async (c) => {
     const key = c.req.valid("header")["idempotency-key"];
     const ask = c.req.valid("json") as RunRequest; // JSON has no undefined members
-    const view = await runs.submit(c.get("who"), ask, key === undefined ? {} : { key });
+    const task = c.get("task");
+    const options = { ...(key === undefined ? {} : { key }), ...(task === undefined ? {} : { task }) };
+    const view = await runs.submit(c.get("who"), ask, options);
     if (view.state === "ended") return c.json(view, 200);
     return c.json(view, 202, { location: `/v1/runs/${view.id}` });
   });

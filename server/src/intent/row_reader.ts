@@ -3,7 +3,8 @@ import type { Clock } from "../kernel/clock.ts";
 import { GantryError } from "../kernel/errors.ts";
 import type { Storage } from "../storage/contract.ts";
 import { LOG_FOLLOWERS_MAX, type LogLine, PEER_POLL_MS, run_errors } from "./contract.ts";
-import { findRun, type RunRow, readLog } from "./store.ts";
+import { readLog } from "./log_store.ts";
+import { findRun, type RunRow } from "./store.ts";
 
 export interface RowReaderDeps {
   storage: Storage;
@@ -14,21 +15,32 @@ export interface RowReaderDeps {
 export class RowReader {
   readonly #d: RowReaderDeps;
   readonly #followers = new Map<string, number>();
+  /** Whoever waits for a run, by the run. */
+  readonly #sleepers = new Map<string, Set<() => void>>();
   #closed = false;
 
   constructor(deps: RowReaderDeps) {
     this.#d = deps;
   }
 
-  /** @param row  of a run. @returns the row when the run has ended, or as it is after `wait_ms`. */
-  async awaitEnd(row: RunRow, wait_ms: number): Promise<RunRow> {
+  /**
+   * @param row  of a run.
+   * @param is_here  says when this process has the run, and with it knows more than the row.
+   * @returns the row when the run has ended, when it is here, or as it is after `wait_ms`.
+   */
+  async awaitEnd(row: RunRow, wait_ms: number, is_here: () => boolean = () => false): Promise<RunRow> {
     const { clock } = this.#d;
     const until = clock.monotonic() + wait_ms;
     for (; ; row = await this.#row(row.id)) {
       const left = until - clock.monotonic();
-      if (row.state === "ended" || left <= 0 || this.#closed) return row;
-      await this.#pause(Math.min(PEER_POLL_MS, left));
+      if (row.state === "ended" || is_here() || left <= 0 || this.#closed) return row;
+      await this.#sleep(row.id, Math.min(PEER_POLL_MS, left));
     }
+  }
+
+  /** The run has changed: whoever waits looks at once. */
+  wake(id: string): void {
+    for (const wakeUp of this.#sleepers.get(id) ?? []) wakeUp();
   }
 
   /** The lines of the run's log with `seq > after`, until the run has ended. @throws RUN_FOLLOWERS at once */
@@ -78,6 +90,21 @@ export class RowReader {
     const row = await findRun(this.#d.storage, id);
     assert(row !== undefined, "the row of a run is never deleted");
     return row;
+  }
+
+  #sleep(id: string, ms: number): Promise<void> {
+    return new Promise((done) => {
+      const sleepers = this.#sleepers.get(id) ?? new Set();
+      this.#sleepers.set(id, sleepers);
+      const wakeUp = () => {
+        stop();
+        sleepers.delete(wakeUp);
+        if (sleepers.size === 0 && this.#sleepers.get(id) === sleepers) this.#sleepers.delete(id);
+        done();
+      };
+      const stop = this.#d.clock.after(ms, wakeUp);
+      sleepers.add(wakeUp);
+    });
   }
 
   #pause(ms: number): Promise<void> {

@@ -15,8 +15,8 @@ import {
   SESSION_MAX,
   WAIT_MS_DEFAULT,
 } from "./contract.ts";
-import { waitUntil } from "./live_runs.ts";
 import { isolationUnder, normalise, requestHash } from "./normalise.ts";
+import { waitUntil } from "./readiness.ts";
 import { endedBy } from "./rows.ts";
 import type { RunRow } from "./store.ts";
 

@@ -1,12 +1,14 @@
 import type { Redaction } from "../evidence/contract.ts";
 import { type JailName, type Outcome, runner_errors } from "../execution/contract.ts";
+import { approval_errors } from "../gates/contract.ts";
 import type { Principal } from "../identity/contract.ts";
+import { assert } from "../kernel/assert.ts";
 import { type ErrorKind, type GantryError, problemOf } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
-import type { RunId } from "../kernel/ids.ts";
+import type { ActorId, RunId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
 import { maskText } from "../kernel/mask.ts";
-import { type PolicyView, redactionOf } from "../policy/contract.ts";
+import type { ApprovalRef, PolicyView, Requirement } from "../policy/contract.ts";
 import { ERROR_DETAIL_MAX, ERROR_STACK_MAX, type RunError, run_errors, type Termination } from "./contract.ts";
 import { type Intent, isolationUnder } from "./normalise.ts";
 import type { RunRow } from "./store.ts";
@@ -39,6 +41,7 @@ const NOTHING_YET = {
   log_dropped: null,
   blocked: null,
   cancelled_by: null,
+  override: null,
 } as const;
 
 /** The row of a request that policy has not judged yet. The recorder puts the input where it fits. */
@@ -47,7 +50,16 @@ export function newRow(
   who: Principal,
   intent: Intent,
   view: PolicyView,
-  o: { limits: LimitTable; code_hash: string; key_hash: string | null; now: number },
+  o: {
+    limits: LimitTable;
+    code_hash: string;
+    key_hash: string | null;
+    /** What the request carries of what contracts may require. */
+    carries: Requirement[];
+    /** Who signed the code. */
+    authors: ActorId[];
+    now: number;
+  },
 ): RunRow {
   return {
     id,
@@ -68,8 +80,15 @@ export function newRow(
     session: intent.session,
     limits: o.limits,
     retry: intent.retry,
-    why: keptText(intent.why, redactionOf(view.contract).prompts),
+    why: keptText(intent.why, view.contract.redaction.prompts),
     key_hash: o.key_hash,
+    target: intent.target,
+    approval: null,
+    facts: o.carries.length === 0 ? null : { carries: o.carries },
+    authors: o.authors.length === 0 ? null : o.authors,
+    parent: null,
+    root: null,
+    depth: null,
     state: "queued",
     attempt: 1,
     created_at: o.now,
@@ -83,6 +102,14 @@ export function newRow(
 function keptText(text: string | null, redaction: Redaction): string | null {
   if (text === null || redaction === "drop") return null;
   return redaction === "mask" ? maskText(text) : text;
+}
+
+/** The row of a run that waits for people. */
+export function parkedRow(row: RunRow, { id, statement_hash }: ApprovalRef): RunRow {
+  const { facts } = row;
+  assert(facts?.gate !== undefined, "what waits for people knows its gate");
+  const gate = { ...facts.gate, statement_hash };
+  return { ...row, state: "waiting_approval", approval: id, facts: { ...facts, gate } };
 }
 
 /** The row of a run that waits for a slot in a node's memory; also of one whose attempt was lost and that waits again. */
@@ -106,6 +133,7 @@ const KINDS: Record<Exclude<Termination, "completed" | "denied">, ErrorKind> = {
   wall_exceeded: run_errors.WALL_EXCEEDED,
   output_exceeded: run_errors.OUTPUT_EXCEEDED,
   log_exceeded: run_errors.LOG_EXCEEDED,
+  approval_declined: approval_errors.DECLINED,
   expired: run_errors.EXPIRED,
   cancelled: run_errors.CANCELLED,
   capacity: run_errors.CAPACITY,
@@ -128,6 +156,13 @@ export function endedWithout(
 /** The row of a run that policy refused. `error` is what the caller is told. */
 export function deniedRow(row: RunRow, now: number, error: GantryError): RunRow {
   return { ...row, state: "ended", holder: null, termination: "denied", ended_at: now, error: problemOf(error) };
+}
+
+/** The row of a run that people were asked about, and that may not start: `expired` by their clocks, else `denied`. */
+export function refusedRow(row: RunRow, now: number, error: GantryError): RunRow {
+  const by_clock = [approval_errors.EXPIRED, approval_errors.EXECUTE_EXPIRED].find(({ code }) => code === error.code);
+  if (by_clock === undefined) return deniedRow(row, now, error);
+  return endedWithout(row, now, "expired", error.parts.detail, by_clock);
 }
 
 /** The row of a run whose process told how it ended. The result itself is put in by the caller. */

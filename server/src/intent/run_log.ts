@@ -4,7 +4,7 @@ import { assert } from "../kernel/assert.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import { LOG_FLUSH_BYTES, LOG_FLUSH_MS, type LogLine } from "./contract.ts";
-import type { LogChunk } from "./store.ts";
+import type { LogChunk } from "./log_store.ts";
 
 /** One line as it is stored, hashed and served. */
 export function ndjsonOf(line: LogLine): string {

@@ -1,15 +1,19 @@
 import type { Ledger } from "../evidence/contract.ts";
-import { BOOT_FAILURES_MAX, type Compiler, type RunnerPool } from "../execution/contract.ts";
-import type { Principal } from "../identity/contract.ts";
+import type { Compiler, RunnerPool } from "../execution/contract.ts";
+import type { Gates, Subject } from "../gates/contract.ts";
+import type { Identity, Principal, VerifiedTask } from "../identity/contract.ts";
+import { assert } from "../kernel/assert.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { within } from "../kernel/clock.ts";
 import { GantryError } from "../kernel/errors.ts";
 import { type Ids, isId } from "../kernel/ids.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
-import type { Policy } from "../policy/contract.ts";
-import { type Storage, errors as storage_errors } from "../storage/contract.ts";
+import type { Contract, ContractDelta, PhaseWatch, Policy } from "../policy/contract.ts";
+import type { Storage } from "../storage/contract.ts";
 import type { Capacity } from "./admission.ts";
+import { ApprovedRuns } from "./approvals.ts";
+import { Charges } from "./charges.ts";
 import { CodeShelf } from "./code_shelf.ts";
 import {
   CANCEL_WAIT_MS,
@@ -24,21 +28,22 @@ import {
   run_errors,
   WAIT_MS_MAX,
 } from "./contract.ts";
-import { demandRunners, denialOf } from "./decide.ts";
-import { endedEntry, typedFields } from "./entries.ts";
-import { type Accepted, Keys, keyHash } from "./keys.ts";
+import { Entrance, type Entry } from "./entrance.ts";
+import { endedEntry } from "./entries.ts";
+import { type Accepted, Keys } from "./keys.ts";
 import type { Live } from "./live.ts";
 import { LiveRuns } from "./live_runs.ts";
 import { followLog } from "./log_reader.ts";
 import { insertNotice } from "./node_store.ts";
 import { isConflict, Node, type Sharing } from "./nodes.ts";
-import { checkInput, type Intent, limitsUnder, normalise, requestHash } from "./normalise.ts";
+import { normalise, requestHash } from "./normalise.ts";
 import { hearNotices } from "./notices.ts";
-import { type Creation, type KeyBinding, Recorder, unavailable } from "./recorder.ts";
+import { countOverride } from "./overrides.ts";
+import { cancelledRow } from "./readiness.ts";
+import { Recorder } from "./recorder.ts";
 import { type Recovered, Recovery } from "./recovery.ts";
 import { RowReader } from "./row_reader.ts";
-import { deniedRow, endedWithout, newRow } from "./rows.ts";
-import { findRun, listRuns, type RunRow } from "./store.ts";
+import { findRun, listRuns, type Override, type RunRow } from "./store.ts";
 import { fullView, refusalOf, viewOf } from "./view.ts";
 
 export interface RunsDeps {
@@ -56,10 +61,17 @@ export interface RunsDeps {
   /** Absent: no other process can use the database. */
   shared?: Sharing | undefined;
   capacity: Capacity;
+  identity: Pick<Identity, "claimTask" | "demandActive" | "settings" | "verifyCodeSignature">;
+  gates: Pick<Gates, "demandNoDebt" | "execute" | "request" | "withdraw">;
+  phases: PhaseWatch;
+  /** What `after` may do that `before` did not, as people are shown it. */
+  delta: (before: Contract, after: Contract) => ContractDelta;
 }
 
 /** What `main.ts` does with runs besides serving them. */
 export interface RunsLife {
+  /** What `gates/` tells of decisions about runs. */
+  readonly subject: Subject;
   /**
    * Ends or requeues what an earlier start left behind and takes up the queue. Once, before the first request, and
    * before the timers of storage start.
@@ -85,26 +97,37 @@ class Intake implements Runs, RunsLife {
   readonly #recovery: Recovery;
   /** Of runs that other nodes have. */
   readonly #rows: RowReader;
+  readonly #entrance: Entrance;
+  /** What becomes of runs that wait for people, for `gates/` to tell. */
+  readonly subject: Subject;
   #stopHearing: () => void = () => {};
 
   constructor(deps: RunsDeps) {
     this.#d = deps;
     const shelf = new CodeShelf(deps.storage, deps.clock);
-    this.#recorder = new Recorder(deps.storage, deps.ledger, deps.clock, shelf);
+    const charges = new Charges(deps);
+    const overridden = (row: RunRow) => void countOverride(deps, row);
+    const recorder = new Recorder({ ...deps, shelf, companions: [charges], overridden });
+    this.#recorder = recorder;
     this.#node = new Node(deps);
-    this.#lives = new LiveRuns({ ...deps, shelf, recorder: this.#recorder, node: this.#node });
-    this.#recovery = new Recovery({ ...deps, recorder: this.#recorder, lives: this.#lives, node: this.#node });
+    const parts = { ...deps, shelf, charges, recorder, node: this.#node };
+    this.#lives = new LiveRuns(parts);
+    this.#recovery = new Recovery({ ...parts, lives: this.#lives });
     this.#keys = new Keys(deps.storage, deps.clock);
     this.#rows = new RowReader(deps);
+    this.#entrance = new Entrance({ ...parts, lives: this.#lives });
+    this.subject = new ApprovedRuns({ ...parts, lives: this.#lives, rows: this.#rows });
   }
 
-  async submit(who: Principal, ask: RunRequest, o: { key?: string } = {}): Promise<RunView> {
+  async submit(who: Principal, ask: RunRequest, o: { key?: string; task?: VerifiedTask } = {}): Promise<RunView> {
+    assert((ask.task === undefined) === (o.task === undefined), "a task that a request has was verified");
     const intent = normalise(ask);
-    const { key } = o;
-    if (key === undefined) return this.#submitted(who, await this.#accept(who, intent), intent.wait_ms);
+    const { key, task } = o;
+    const entry: Entry = { who, intent, task, key: undefined };
+    if (key === undefined) return this.#submitted(who, await this.#entrance.accept(entry), intent.wait_ms);
     const request_hash = requestHash(ask);
     try {
-      const accept = () => this.#accept(who, intent, { key, request_hash });
+      const accept = () => this.#entrance.accept({ ...entry, key: { key, request_hash } });
       return await this.#submitted(who, await this.#keys.once(who, key, request_hash, accept), intent.wait_ms);
     } catch (error) {
       // Another node may have bound the key at the same moment: its run is the one.
@@ -167,14 +190,33 @@ class Intake implements Runs, RunsLife {
     const live = this.#lives.find(who.tenant, id);
     if (live !== undefined) {
       await live.accepted.promise;
-      await this.#lives.cancel(live, who.actor);
+      await this.#lives.cancel(live, who.actor, overrideOf(who, live.row));
       return this.#answer(who, live, CANCEL_WAIT_MS, false);
     }
     const { storage, clock, shared } = this.#d;
     const row = await this.#row(who, id);
+    const override = overrideOf(who, row);
+    if (row.state === "waiting_approval") return this.#cancelParked(who, row, override);
     if (row.state === "ended" || shared === undefined) return fullView(row, storage.blobs);
-    await storage.write((tx) => insertNotice(tx, { run: row.id, actor: who.actor, at: clock.now() }));
+    await storage.write((tx) => insertNotice(tx, { run: row.id, actor: who.actor, override, at: clock.now() }));
     return this.#fromRow(who, id, CANCEL_WAIT_MS, false);
+  }
+
+  /** A run that waits for people is in no node's memory: its row is ended, and what they were asked is withdrawn. */
+  async #cancelParked(who: Principal, row: RunRow, override: Override | null): Promise<RunView> {
+    const { clock, storage, metrics } = this.#d;
+    const ended = cancelledRow(row, clock.now(), { cancelled_by: who.actor, override });
+    try {
+      const guard = { state: "waiting_approval" } as const;
+      const kept = await this.#recorder.change(ended, { guard, entry: endedEntry(ended) });
+      metrics.add("gantry_runs_ended_total", { lane: kept.lane, termination: "cancelled" });
+      this.#rows.wake(row.id);
+      return await fullView(kept, storage.blobs);
+    } catch (error) {
+      // It was decided at the same moment: what it is now can be cancelled, too.
+      if (isConflict(error)) return this.cancel(who, row.id);
+      throw error;
+    }
   }
 
   async recover(): Promise<Recovered> {
@@ -201,53 +243,6 @@ class Intake implements Runs, RunsLife {
     await this.#node.stop();
   }
 
-  /** Walks a request to its first record: decided, and placed. What is thrown here left no row, a denial excepted. */
-  async #accept(who: Principal, intent: Intent, key?: KeyBinding): Promise<Accepted> {
-    try {
-      return await this.#place(who, intent, key);
-    } catch (error) {
-      if (error instanceof GantryError && error.parts.run === undefined) {
-        this.#d.metrics.add("gantry_runs_refused_total", { code: error.code });
-      }
-      throw error;
-    }
-  }
-
-  async #place(who: Principal, intent: Intent, key: KeyBinding | undefined): Promise<Accepted> {
-    const { policy, compiler, pool, clock, ids, storage } = this.#d;
-    const trouble = storage.unwritable();
-    if (trouble !== undefined) {
-      const kind = trouble === "STORAGE_FULL" ? storage_errors.FULL : storage_errors.UNREACHABLE;
-      throw unavailable(new GantryError(kind, { detail: "" }));
-    }
-    const view = await policy.open(who.tenant, intent.contract, intent.snapshot);
-    const limits = limitsUnder(view.contract, intent.limits);
-    checkInput(intent.input, limits);
-    const code = await compiler.compile(intent.source, limits);
-    const key_hash = keyHash(key?.key);
-    const row = newRow(ids("run"), who, intent, view, { limits, code_hash: code.hash, key_hash, now: clock.now() });
-    const typed = typedFields(intent, view.contract);
-    const creation: Creation = { input: intent.input, source: intent.source, key, typed };
-
-    const denial = denialOf(view, intent.limits, row, pool);
-    if (denial !== undefined) {
-      await this.#conclude(deniedRow(row, clock.now(), denial), creation);
-      throw denial;
-    }
-    demandRunners(pool, BOOT_FAILURES_MAX);
-    if (row.expires_at !== null && row.expires_at <= row.created_at) {
-      await this.#conclude(endedWithout(row, clock.now(), "expired"), creation);
-      return { id: row.id };
-    }
-    return { id: row.id, live: this.#lives.place(row, intent.on_busy, { code, input: intent.input }, creation) };
-  }
-
-  /** Records a run that ends before it could start. */
-  async #conclude(row: RunRow, creation: Creation): Promise<void> {
-    await this.#recorder.create(row, endedEntry(row), creation);
-    this.#d.metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: row.termination ?? "" });
-  }
-
   async #answer(who: Principal, live: Live, wait_ms: number, submitted: boolean): Promise<RunView> {
     const { clock } = this.#d;
     const until = clock.monotonic() + wait_ms;
@@ -266,7 +261,15 @@ class Intake implements Runs, RunsLife {
 
   /** What the row says of a run that this process does not have. */
   async #fromRow(who: Principal, id: string, wait_ms: number, submitted: boolean): Promise<RunView> {
-    const row = await this.#rows.awaitEnd(await this.#row(who, id), wait_ms);
+    const { clock } = this.#d;
+    const until = clock.monotonic() + wait_ms;
+    const first = await this.#row(who, id);
+    // Whoever has submitted what waits for people is told so at once.
+    const wait = submitted && first.state === "waiting_approval" ? 0 : wait_ms;
+    const row = await this.#rows.awaitEnd(first, wait, () => this.#lives.find(who.tenant, id) !== undefined);
+    const live = row.state === "ended" ? undefined : this.#lives.find(who.tenant, id);
+    if (live !== undefined && !live.lost)
+      return this.#answer(who, live, Math.max(0, until - clock.monotonic()), submitted);
     const refusal = submitted ? refusalOf(row) : undefined;
     if (refusal !== undefined) throw refusal;
     return fullView(row, this.#d.storage.blobs);
@@ -277,4 +280,9 @@ class Intake implements Runs, RunsLife {
     if (row?.tenant === who.tenant) return row;
     throw new GantryError(run_errors.NOT_FOUND, { detail: `There is no run ${JSON.stringify(id.slice(0, 64))}.` });
   }
+}
+
+/** Does a human end what an agent has begun? */
+function overrideOf(who: Principal, { chain }: RunRow): Override | null {
+  return who.chain.at(-1)?.kind === "human" && chain.at(-1)?.kind === "agent" ? "cancel" : null;
 }

@@ -4,17 +4,9 @@ import type { BlockedCall, JailName, Outcome } from "../execution/contract.ts";
 import type { ChainLink } from "../identity/contract.ts";
 import type { RunId, TenantId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
-import { ISOLATIONS, type Isolation } from "../policy/contract.ts";
+import { ISOLATIONS, type Isolation, type Requirement } from "../policy/contract.ts";
 import type { Migration, Reader, Row, Tx, Value } from "../storage/contract.ts";
-import {
-  LANES,
-  type Lane,
-  type LogLine,
-  type RunError,
-  type RunQuery,
-  TERMINATIONS,
-  type Termination,
-} from "./contract.ts";
+import { LANES, type Lane, type RunError, type RunQuery, TERMINATIONS, type Termination } from "./contract.ts";
 
 export const migrations: Migration[] = [
   {
@@ -75,7 +67,52 @@ export const migrations: Migration[] = [
     `,
     tables: { run_notices: "operational" },
   },
+  {
+    id: "intent/0004",
+    sql: `
+      ALTER TABLE runs ADD COLUMN target {text};
+      ALTER TABLE runs ADD COLUMN approval {text};
+      ALTER TABLE runs ADD COLUMN facts {text};
+      ALTER TABLE runs ADD COLUMN authors {text};
+      ALTER TABLE runs ADD COLUMN parent {text};
+      ALTER TABLE runs ADD COLUMN root {text};
+      ALTER TABLE runs ADD COLUMN depth {int};
+      ALTER TABLE runs ADD COLUMN override {text};
+      ALTER TABLE run_notices ADD COLUMN override {text};
+      CREATE INDEX runs_by_root ON runs (tenant, root, id) WHERE root IS NOT NULL;
+      CREATE INDEX runs_approved ON runs (tenant, contract, id) WHERE approval IS NOT NULL;
+      CREATE INDEX runs_by_contract ON runs (tenant, contract, contract_version, ended_at) WHERE ended_at IS NOT NULL;
+      CREATE TABLE run_trees (
+        root {text} NOT NULL PRIMARY KEY, tenant {text} NOT NULL, runs {int} NOT NULL, cpu_ms {int} NOT NULL
+      );
+      CREATE TABLE run_days (
+        tenant {text} NOT NULL, contract {text} NOT NULL, day {text} NOT NULL, runs {int} NOT NULL, run_ms {int} NOT NULL,
+        PRIMARY KEY (tenant, contract, day)
+      );
+    `,
+    tables: { run_trees: "operational", run_days: "operational" },
+  },
 ];
+
+/** Ways in which a human reverses what an agent has begun. */
+export const OVERRIDES = ["cancel", "decline"] as const;
+export type Override = (typeof OVERRIDES)[number];
+
+/** What a run that waits must still know when it starts. */
+export interface RunFacts {
+  /** What its request carried of what contracts may require. */
+  carries: Requirement[];
+  /** Of a run that waits for people, or has waited. */
+  gate?: {
+    /** The gate's name; several are joined. */
+    name: string;
+    /** How long after the deciding vote it may start. */
+    execute_before_ms: number;
+    statement_hash: string;
+    /** SHA-256 of what people were shown. */
+    preview_hash: string;
+  };
+}
 
 /** One run. `running` exists in memory only: the row goes from `queued` or nothing to `starting` to `ended`. */
 export interface RunRow {
@@ -101,7 +138,20 @@ export interface RunRow {
   retry: "never" | "if_lost";
   why: string | null;
   key_hash: string | null;
-  state: "queued" | "starting" | "ended";
+  /** The environment that it acts on. */
+  target: string | null;
+  /** What people must approve, or have approved, before it starts. */
+  approval: string | null;
+  /** What its start needs and no other column says, see `RunFacts`. Not audited: approvals hold hashes of their own. */
+  facts: RunFacts | null;
+  /** Who signed the code. */
+  authors: string[] | null;
+  /** The run that started this one, and the first of its tree; null: nobody's. */
+  parent: string | null;
+  root: string | null;
+  /** 0 for a run that nobody's run started. */
+  depth: number | null;
+  state: "waiting_approval" | "queued" | "starting" | "ended";
   termination: Termination | null;
   attempt: number;
   node: string | null;
@@ -133,6 +183,8 @@ export interface RunRow {
   log_dropped: number | null;
   blocked: BlockedCall[] | null;
   cancelled_by: string | null;
+  /** How a human reversed what an agent had begun. */
+  override: Override | null;
   /** Ids of the run's ledger entries. */
   entries: string[];
 }
@@ -165,7 +217,14 @@ const runRow = z.object({
   retry: z.enum(["never", "if_lost"]),
   why: str,
   key_hash: str,
-  state: z.enum(["queued", "starting", "ended"]),
+  target: str,
+  approval: str,
+  facts: json_or_null<RunFacts>(),
+  authors: json_or_null<string[]>(),
+  parent: str,
+  root: str,
+  depth: int,
+  state: z.enum(["waiting_approval", "queued", "starting", "ended"]),
   termination: z.enum(TERMINATIONS).nullable(),
   attempt: z.int(),
   node: str,
@@ -195,6 +254,7 @@ const runRow = z.object({
   log_dropped: int,
   blocked: json_or_null<BlockedCall[]>(),
   cancelled_by: str,
+  override: z.enum(OVERRIDES).nullable(),
   entries: json<string[]>(),
 }) satisfies z.ZodType<RunRow>;
 
@@ -214,6 +274,7 @@ const AUDITED = [
   ...["boot", "runner", "jail", "cold", "created_at", "queued_at", "admitted_at", "started_at", "ended_at"],
   ...["deadline_at", "expires_at", "startup_us", "completion_us", "cpu_us", "rss_peak_mb", "result_hash", "http"],
   ...["error", "output_bytes", "log_bytes", "log_dropped", "blocked", "cancelled_by", "session"],
+  ...["target", "approval", "authors", "parent", "root", "depth", "override"],
 ].sort() as (keyof RunRow)[];
 
 /** The audited part of a run's row, as the ledger digests it; in the order of the names, which is that of the digest. */
@@ -221,12 +282,23 @@ export function auditedRow(row: RunRow): Row {
   return auditedOf((name) => columnOf(row[name]));
 }
 
+const YOUNGER: ReadonlySet<string> = new Set([
+  "session",
+  "target",
+  "approval",
+  "authors",
+  "parent",
+  "root",
+  "depth",
+  "override",
+]);
+
 function auditedOf(stored: (name: keyof RunRow) => Value): Row {
   const audited: Row = {};
   for (const name of AUDITED) {
     const value = stored(name);
     // A column that is younger than the table: without a value it is not there, so that older digests still hold.
-    if (name === "session" && value === null) continue;
+    if (value === null && YOUNGER.has(name)) continue;
     audited[name] = value;
   }
   return audited;
@@ -248,7 +320,10 @@ export function insertRun(tx: Tx, row: RunRow): void {
 }
 
 /** What the row must be for a change of it to hold; any other state rolls the unit back. */
-export type Guard = { state: "queued"; holder: string | null } | { state: "starting"; node: string; boot: string };
+export type Guard =
+  | { state: "waiting_approval" }
+  | { state: "queued"; holder: string | null }
+  | { state: "starting"; node: string; boot: string };
 
 const CHANGING = COLUMNS.slice(COLUMNS.indexOf("state"));
 const UPDATE = `UPDATE runs SET ${CHANGING.map((name) => `${name} = ?`).join(", ")}, lane = ? WHERE id = ?`;
@@ -260,7 +335,8 @@ export function updateRun(tx: Tx, row: RunRow, guard: Guard): void {
     const held = guard.holder === null ? "holder IS NULL" : "holder = ?";
     const params = guard.holder === null ? values : [...values, guard.holder];
     tx.run(`${UPDATE} AND state = 'queued' AND ${held}`, params, 1);
-  } else tx.run(`${UPDATE} AND state = 'starting' AND node = ? AND boot = ?`, [...values, guard.node, guard.boot], 1);
+  } else if (guard.state === "waiting_approval") tx.run(`${UPDATE} AND state = 'waiting_approval'`, values, 1);
+  else tx.run(`${UPDATE} AND state = 'starting' AND node = ? AND boot = ?`, [...values, guard.node, guard.boot], 1);
 }
 
 export async function findRun(reader: Reader, id: string): Promise<RunRow | undefined> {
@@ -281,6 +357,7 @@ export async function listRuns(reader: Reader, tenant: string, query: RunQuery, 
   also("state = ?", query.state === "running" ? "starting" : query.state);
   also("termination = ?", query.termination);
   also("session = ?", query.session);
+  also("root = ?", query.root);
   const sql = `SELECT ${LIST_COLUMNS.join(", ")} FROM runs WHERE ${where.join(" AND ")} ORDER BY id DESC LIMIT ?`;
   const rows = await reader.all(sql, [...params, limit + 1]);
   return rows.map((row) => runRow.parse(row));
@@ -291,93 +368,4 @@ export async function waitingRuns(reader: Reader, holder: string, after: string,
   const sql = `SELECT ${LIST_COLUMNS.join(", ")} FROM runs
     WHERE state <> 'ended' AND state = 'queued' AND holder = ? AND id > ? ORDER BY id LIMIT ?`;
   return (await reader.all(sql, [holder, after, limit])).map((row) => runRow.parse(row));
-}
-
-export interface KeyRow {
-  request_hash: string;
-  run: string;
-}
-const keyRow = z.object({ request_hash: z.string(), run: z.string() });
-
-export async function findKey(
-  reader: Reader,
-  tenant: string,
-  actor: string,
-  key: string,
-  now: number,
-): Promise<KeyRow | undefined> {
-  const sql = "SELECT request_hash, run FROM run_keys WHERE tenant = ? AND actor = ? AND key = ? AND expires_at > ?";
-  const row = await reader.get(sql, [tenant, actor, key, now]);
-  return row === undefined ? undefined : keyRow.parse(row);
-}
-
-/** Binds the key to the run, unless it is bound: then the unit rolls back. */
-export function insertKey(tx: Tx, k: KeyRow & { tenant: string; actor: string; key: string }, at: number, ttl: number) {
-  tx.run(
-    `INSERT INTO run_keys (tenant, actor, key, request_hash, run, expires_at) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT (tenant, actor, key) DO UPDATE SET request_hash = excluded.request_hash, run = excluded.run,
-       expires_at = excluded.expires_at WHERE run_keys.expires_at <= ?`,
-    [k.tenant, k.actor, k.key, k.request_hash, k.run, at + ttl, at],
-    1,
-  );
-}
-
-export function deleteKeys(tx: Tx, expired_by: number): void {
-  tx.run("DELETE FROM run_keys WHERE expires_at <= ?", [expired_by]);
-}
-
-/** Consecutive lines of one run's log; `lines` is NDJSON, as it is served and hashed. */
-export interface LogChunk {
-  seq: number;
-  seq_last: number;
-  lines: string;
-}
-const logChunk = z.object({ seq: z.int(), seq_last: z.int(), lines: z.string() });
-
-/** Writing a chunk twice keeps the first: a flush whose answer was lost may be repeated. */
-export function insertLog(tx: Tx, run: string, chunk: LogChunk): void {
-  tx.run("INSERT INTO run_logs (run, seq, seq_last, lines) VALUES (?, ?, ?, ?) ON CONFLICT (run, seq) DO NOTHING", [
-    run,
-    chunk.seq,
-    chunk.seq_last,
-    chunk.lines,
-  ]);
-}
-
-/** The next chunk's lines with `seq > after`; empty at the end. */
-export async function readLog(reader: Reader, run: string, after: number): Promise<LogLine[]> {
-  const sql = "SELECT seq, seq_last, lines FROM run_logs WHERE run = ? AND seq_last > ? ORDER BY seq LIMIT 1";
-  const row = await reader.get(sql, [run, after]);
-  if (row === undefined) return [];
-  const lines = logChunk.parse(row).lines.split("\n").filter(Boolean);
-  return lines.map((line) => JSON.parse(line) as LogLine).filter((line) => line.seq > after);
-}
-
-/** The last `seq` that is stored, 0 for none. */
-export async function lastLogSeq(reader: Reader, run: string): Promise<number> {
-  const row = await reader.get("SELECT MAX(seq_last) AS seq FROM run_logs WHERE run = ?", [run]);
-  return z.object({ seq: int }).parse(row ?? { seq: null }).seq ?? 0;
-}
-
-export interface CodeRow {
-  tenant: string;
-  hash: string;
-  /** JSON text of the sources; null when it is a blob. */
-  sources: string | null;
-  sources_blob: string | null;
-  bytes: number;
-}
-const codeRow = z.object({ sources: str, sources_blob: str });
-
-export function upsertCode(tx: Tx, code: CodeRow, now: number): void {
-  tx.run(
-    `INSERT INTO code (tenant, hash, sources, sources_blob, bytes, last_used_at) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT (tenant, hash) DO UPDATE SET last_used_at = excluded.last_used_at`,
-    [code.tenant, code.hash, code.sources, code.sources_blob, code.bytes, now],
-  );
-}
-
-export async function findCode(reader: Reader, tenant: string, hash: string) {
-  const row = await reader.get("SELECT sources, sources_blob FROM code WHERE tenant = ? AND hash = ?", [tenant, hash]);
-  return row === undefined ? undefined : codeRow.parse(row);
 }

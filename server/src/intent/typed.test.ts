@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../tests/fixtures/eventually.ts";
+import { applyApproved } from "../../../tests/fixtures/people.ts";
 import { ask, openRunsGround, type RunsGround } from "../../../tests/fixtures/runs_ground.ts";
 import { heldScript } from "../../../tests/fixtures/scripted_pool.ts";
 import { RecordedOpening } from "../evidence/private/values.ts";
 import { sha256Hex } from "../kernel/hash.ts";
-import { PROMPT_BYTES_MAX, type RunRequest, runRequest, WHY_MAX } from "./contract.ts";
+import { PROMPT_BYTES_MAX, type RunRequest, runRequest, SIGNATURE_CHARS_MAX, WHY_MAX } from "./contract.ts";
 
 /** What people and models type for a run: where it is kept, and where it is not. */
 
@@ -21,7 +22,7 @@ beforeAll(async () => {
   values = new RecordedOpening(house);
   for (const name of ["keep", "mask", "drop"]) {
     const text = `kind: Contract\nname: ${name}\nextends: scratch\nlimits: {cpu_ms: 500}\nredaction: {prompts: ${name}}\n`;
-    await house.policy.apply({ name: `${name}.yaml`, text }, house.owner);
+    await applyApproved(house, { name: `${name}.yaml`, text });
   }
   await house.runs.recover();
 });
@@ -165,5 +166,19 @@ describe("what was typed", () => {
       fits({ prompt: "\0" }),
       fits({ prompt: "\ud800" }),
     ]).toEqual([true, false, false]);
+  });
+
+  it("has limits: of signatures in characters", () => {
+    const signed = (chars: number) => `a.b.${"c".repeat(chars - 4)}`;
+    const fits = (more: object) => runRequest.safeParse({ code: { source: "" }, ...more }).success;
+    expect(
+      ["task", "code_signature"].map((name) => [
+        fits({ [name]: signed(SIGNATURE_CHARS_MAX) }),
+        fits({ [name]: signed(SIGNATURE_CHARS_MAX + 1) }),
+      ]),
+    ).toEqual([
+      [true, false],
+      [true, false],
+    ]);
   });
 });

@@ -24,6 +24,7 @@ const RETRY_CLASSES: Record<Termination, RetryClass> = {
   output_exceeded: "guest",
   log_exceeded: "guest",
   denied: "policy",
+  approval_declined: "policy",
   expired: "timeout",
   cancelled: "guest",
   capacity: "capacity",
@@ -53,7 +54,28 @@ export function viewOf(row: RunRow, state: RunState = row.state): RunView {
     attempt: row.attempt,
     created_at: row.created_at,
     evidence: { entries: row.entries },
+    ...gateOf(row),
+    ...treeOf(row),
     ...(row.state === "ended" ? endOf(row) : {}),
+  };
+}
+
+function gateOf({ target, approval, facts, state }: RunRow): Partial<RunView> {
+  const view: Partial<RunView> = target === null ? {} : { target };
+  if (approval === null || facts?.gate === undefined) return view;
+  view.approval = approval;
+  view.statement_hash = facts.gate.statement_hash;
+  if (state === "waiting_approval") {
+    view.next_steps = [{ kind: "command", text: "A human approves it", command: `gantry approve ${approval}` }];
+  }
+  return view;
+}
+
+function treeOf({ parent, root, depth }: RunRow): Partial<RunView> {
+  return {
+    ...(parent === null ? {} : { parent }),
+    ...(root === null ? {} : { root }),
+    ...(depth === null ? {} : { depth }),
   };
 }
 

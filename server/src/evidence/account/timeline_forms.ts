@@ -1,5 +1,5 @@
+import { instant } from "./telling.ts";
 import type { Timeline, TimelineActor, TimelineLine } from "./timeline.ts";
-import { instant } from "./timeline_kinds.ts";
 import { codeSpan, markdown, plainText, type Told, told } from "./told.ts";
 
 /** Of the JSON form. */

@@ -1,0 +1,39 @@
+import { z } from "zod";
+import type { KindSchemas } from "./evidence/contract.ts";
+import { kinds as evidence_kinds } from "./evidence/kinds.ts";
+import { migrations as evidence_migrations } from "./evidence/store.ts";
+import { kinds as gates_kinds } from "./gates/kinds.ts";
+import { migrations as gates_migrations } from "./gates/store.ts";
+import { migrations as webhook_migrations } from "./gates/webhook_store.ts";
+import { kinds as identity_kinds } from "./identity/contract.ts";
+import { migrations as identity_migrations } from "./identity/store.ts";
+import { kinds as intent_kinds } from "./intent/kinds.ts";
+import { migrations as intent_migrations } from "./intent/store.ts";
+import { kinds as policy_kinds } from "./policy/contract.ts";
+import { migrations as policy_migrations } from "./policy/store.ts";
+import type { Migration } from "./storage/contract.ts";
+
+/** Of every room, lower floors first: whoever opens a store opens all of it. */
+export const MIGRATIONS: readonly Migration[] = [
+  ...evidence_migrations,
+  ...identity_migrations,
+  ...policy_migrations,
+  ...gates_migrations,
+  ...webhook_migrations,
+  ...intent_migrations,
+];
+
+/** Storage owns no ledger: what it gives up is recorded from beside `main.ts`. */
+const timer_kinds = {
+  "timer.parked": z.strictObject({ owner: z.string(), key: z.string(), attempts: z.int().min(1) }),
+};
+
+/** The ledger kinds of every room. */
+export const KINDS: KindSchemas = {
+  ...evidence_kinds,
+  ...identity_kinds,
+  ...policy_kinds,
+  ...gates_kinds,
+  ...intent_kinds,
+  ...timer_kinds,
+};

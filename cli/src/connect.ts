@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { Gantry } from "@gantry/sdk";
 import { typeThis, usage } from "./failure.ts";
+import { localLogin, readLogin, remoteLogin } from "./login_file.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Where `gantry up` keeps everything unless told otherwise. */
@@ -35,28 +36,52 @@ export function dataDirectory(flag: string | undefined, io: Pick<Terminal, "env"
   return resolve(io.cwd, flag ?? (io.env["GANTRY_DATA"] || DATA_DEFAULT));
 }
 
+/** Which server is meant, and where a login to it is kept. */
+export interface Place {
+  url: string;
+  login: string;
+  /** The data directory that it runs on; undefined for a server that `GANTRY_URL` names. */
+  data: string | undefined;
+}
+
 /**
- * A client of the server that is meant: `GANTRY_URL` with `GANTRY_TOKEN`, else the server that runs on the data
- * directory (`server.json` names its URL, `owner.token` holds its owner's token). An explicit `--data` wins.
- * The owner's token is sent to no URL but the one in `server.json`.
+ * The server that is meant: that of `GANTRY_URL`, else the one that runs on the data directory (`server.json` names its
+ * URL). An explicit `--data` wins.
+ * @throws Failure exit 2 with the command that starts one.
+ */
+export async function placeOf(flag: string | undefined, io: Pick<Terminal, "env" | "cwd">): Promise<Place> {
+  const url = flag === undefined ? io.env["GANTRY_URL"] : undefined;
+  if (url) return { url, login: remoteLogin(url, io.env), data: undefined };
+  const data = dataDirectory(flag, io);
+  return { url: await localUrl(data, io.cwd), login: localLogin(data), data };
+}
+
+/**
+ * A client of the server that is meant, with the first of these: `GANTRY_TOKEN`; what `gantry login` has kept for this
+ * server and has not expired; the owner's token in the data directory. The last two are sent to no other server.
  * @throws Failure exit 2 with the command that starts one.
  */
 export async function connect(flag: string | undefined, io: Pick<Terminal, "env" | "cwd">): Promise<Gantry> {
-  const url = flag === undefined ? io.env["GANTRY_URL"] : undefined;
+  const { url, login, data } = await placeOf(flag, io);
   const token = io.env["GANTRY_TOKEN"];
-  if (url) {
-    if (!token) {
-      throw usage("GANTRY_URL is set, but GANTRY_TOKEN is not: the server at that URL needs a token.", {
-        next_steps: [{ kind: "change", text: "Set GANTRY_TOKEN, or unset GANTRY_URL to use the local server" }],
-      });
-    }
-    return client(url, token);
-  }
-  const data = dataDirectory(flag, io);
-  return client(await localUrl(data, io.cwd), token || (await ownerToken(data, io.cwd)));
+  if (token) return client(url, token);
+  const kept = await readLogin(login, Date.now(), data === undefined ? url : undefined);
+  if (kept !== undefined) return client(url, kept.token);
+  if (data !== undefined) return client(url, await ownerToken(data, io.cwd));
+  throw usage("GANTRY_URL is set, but GANTRY_TOKEN is not: the server at that URL needs a token.", {
+    next_steps: [
+      { kind: "change", text: "Set GANTRY_TOKEN, or unset GANTRY_URL to use the local server" },
+      typeThis("Or log in there, with a link that its operator gives you", "npx gantry login LINK"),
+    ],
+  });
 }
 
-function client(url: string, token: string): Gantry {
+/** A client without a token: for logins, and for what is signed. */
+export async function connectAsNobody(flag: string | undefined, io: Pick<Terminal, "env" | "cwd">): Promise<Gantry> {
+  return client((await placeOf(flag, io)).url, undefined);
+}
+
+function client(url: string, token: string | undefined): Gantry {
   try {
     return new Gantry({ url, token });
   } catch (error) {

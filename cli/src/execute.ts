@@ -16,6 +16,8 @@ export interface ExecuteOptions {
   idempotency_key?: string | undefined;
   /** Cancels the run when it has not ended by then. */
   timeout_ms?: number | undefined;
+  /** Who submits, when that is another than who looks: a signed task is sent without a token. */
+  submitter?: Gantry | undefined;
 }
 
 /** How a run ended, and whether we ended it. */
@@ -60,7 +62,7 @@ export async function execute(
   const timer = options.timeout_ms === undefined ? undefined : setTimeout(halt, options.timeout_ms, "timeout");
   try {
     // Submitting does not wait, so that the log can be followed from the first line on.
-    const started = await gantry.runs.submit(
+    const started = await (options.submitter ?? gantry).runs.submit(
       { on_busy: "reject", ...request, wait_ms: 0 },
       {
         signal: stop.signal,
@@ -87,6 +89,8 @@ export function exitOfExecuted({ view, stopped }: Executed): number {
 
 async function settle(watch: Watch, started: RunView): Promise<RunView> {
   const { gantry, progress, stop } = watch;
+  if (started.state === "waiting_approval")
+    progress.print(`${waitingText(started, watch.paint)}  Ctrl-C withdraws it.\n`);
   const logs = started.state === "ended" ? undefined : followLogs(watch, started.id, true);
   const view =
     started.state === "ended"
@@ -100,7 +104,19 @@ async function settle(watch: Watch, started: RunView): Promise<RunView> {
   return view;
 }
 
+/** What holds the run up, and who moves it on: said once, and left standing. */
+export function waitingText(view: RunView, paint: Paint): string {
+  const on = view.target === undefined ? "" : ` on ${view.target}`;
+  const lines = [
+    `${paint("yellow", "waits")} ${view.id} waits for a human: ${view.contract.name}@${view.contract.version}${on} is approved by people.`,
+    `  See it: npx gantry approvals show ${view.approval ?? ""}`,
+    `  Approve it, as somebody who may: npx gantry approve ${view.approval ?? ""}`,
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
 function stateText(view: RunView): string {
+  if (view.state === "waiting_approval") return `${view.id} waits for the approval ${view.approval ?? ""}`;
   if (view.state !== "queued") return `${view.id} ${view.state}`;
   const place = view.position === undefined ? "" : ` at place ${view.position}`;
   const wait = view.estimated_start_ms === undefined ? "" : `, starts in about ${duration(view.estimated_start_ms)}`;

@@ -27,6 +27,7 @@ const OF_TERMINATION: Record<Termination, number> = {
   output_exceeded: EXIT.limit,
   log_exceeded: EXIT.limit,
   denied: EXIT.denied,
+  approval_declined: EXIT.denied,
   expired: EXIT.capacity,
   cancelled: EXIT.cancelled,
   capacity: EXIT.capacity,

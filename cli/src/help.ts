@@ -5,17 +5,21 @@ import { type Paint, wrap } from "./text.ts";
 const INTRO = [
   "A run is one execution of code, in a jailed process without network or host.",
   "A contract says what it may do, limits say how much: decided outside the code.",
+  "Where it says so, people decide first, about exactly what they were shown.",
   "What happened is in the ledger, with how it ended and what it tried.",
 ];
 
 /** Sections of the first page; a test checks that every command is in one. */
 export const SECTIONS: readonly (readonly [title: string, commands: readonly string[]])[] = [
-  ["Start", ["demo", "up", "doctor"]],
-  ["Run code", ["run", "runs"]],
-  ["Understand", ["timeline", "evidence", "contracts"]],
+  ["Start", ["demo", "up", "login", "logout", "me", "doctor"]],
+  ["Run code", ["run", "runs", "tasks"]],
+  ["Say what code may do", ["contracts", "policy"]],
+  ["Decide as a person", ["approvals", "approve", "decline", "break-glass", "reviews", "attend"]],
+  ["Understand", ["timeline", "evidence"]],
+  ["Administer", ["tenants", "actors", "tokens", "keys", "webhooks", "admin"]],
 ];
 
-/** `gantry help`: what this is, in three lines, and every command. */
+/** `gantry help`: what this is, in a few lines, and every command. */
 export function firstPage(root: Group, version: string, paint: Paint): string {
   const lines = [
     `${paint("bold", `gantry ${version}`)}: a self-hosted agent cloud`,
@@ -74,9 +78,16 @@ export function commandPage(path: readonly string[], command: Command, paint: Pa
     lines.push(`  ${paint("cyan", name.padEnd(width))}  ${wrap(text, 80, indent).slice(indent.length)}`);
   }
   lines.push("", paint("bold", "Examples"));
-  for (const [example, what] of command.examples) lines.push(`  ${example}`, `      ${paint("dim", what)}`);
+  for (const [example, what] of command.examples)
+    lines.push(...exampleLines(example), wrap(paint("dim", what), 80, "      "));
   for (const note of command.notes) lines.push("", wrap(note, 80));
   return `${lines.join("\n")}\n`;
+}
+
+/** As it can be pasted into a shell: what is too long goes on behind a backslash. */
+function exampleLines(example: string): string[] {
+  const lines = wrap(example, 74).split("\n");
+  return lines.map((line, n) => `${n === 0 ? "  " : "    "}${line}${n === lines.length - 1 ? "" : " \\"}`);
 }
 
 function flagRows(args: ArgsDef): (readonly [string, string])[] {

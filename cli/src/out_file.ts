@@ -66,6 +66,31 @@ export async function putText(
   );
 }
 
+/**
+ * Files that are none yet, each whole or not at all.
+ * @throws Failure exit 2 when one of them exists already, or cannot be written; those that were written are removed again.
+ */
+export async function putNew(
+  files: readonly { file: string; text: string }[],
+  io: Pick<Terminal, "cwd">,
+): Promise<void> {
+  const done: string[] = [];
+  try {
+    for (const { file, text } of files) {
+      const path = resolve(io.cwd, file);
+      const handle = await ours(file, open(path, "wx"));
+      done.push(path);
+      await ours(
+        file,
+        handle.writeFile(text).finally(() => handle.close()),
+      );
+    }
+  } catch (error) {
+    for (const path of done) await rm(path, { force: true });
+    throw error;
+  }
+}
+
 async function ours<T>(shown: string, work: Promise<T>): Promise<T> {
   try {
     return await work;

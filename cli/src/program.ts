@@ -1,12 +1,24 @@
 import { type Command, type Group, unknownCommand } from "./arguments.ts";
+import { actorsGroup } from "./commands/actors.ts";
+import { adminGroup } from "./commands/admin.ts";
+import { approvalsGroup } from "./commands/approvals.ts";
 import { contractsGroup } from "./commands/contracts.ts";
+import { approveCommand, breakGlassCommand, declineCommand } from "./commands/decide.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { evidenceGroup } from "./commands/evidence.ts";
+import { keysGroup } from "./commands/keys.ts";
+import { loginCommand, logoutCommand, meCommand } from "./commands/login.ts";
+import { policyGroup } from "./commands/policy.ts";
+import { attendCommand, reviewsGroup } from "./commands/reviews.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsGroup } from "./commands/runs.ts";
+import { tasksGroup } from "./commands/tasks.ts";
+import { tenantsGroup } from "./commands/tenants.ts";
 import { timelineCommand } from "./commands/timeline.ts";
+import { tokensGroup } from "./commands/tokens.ts";
 import { upCommand } from "./commands/up.ts";
+import { webhooksGroup } from "./commands/webhooks.ts";
 import { EXIT, exitOfError } from "./exit.ts";
 import { commandPage, firstPage, groupPage } from "./help.ts";
 import type { Installation } from "./installation.ts";
@@ -22,10 +34,27 @@ export function commandTree(io: Terminal, installation: Installation): Group {
     commands: {
       run: runCommand(io),
       runs: runsGroup(io),
+      approvals: approvalsGroup(io),
+      approve: approveCommand(io),
+      decline: declineCommand(io),
+      "break-glass": breakGlassCommand(io),
+      reviews: reviewsGroup(io),
+      attend: attendCommand(io),
+      webhooks: webhooksGroup(io),
       timeline: timelineCommand(io),
       evidence: evidenceGroup(io, installation),
-      contracts: contractsGroup(io),
+      contracts: contractsGroup(io, installation),
+      policy: policyGroup(io),
       up: upCommand(io, installation),
+      login: loginCommand(io),
+      logout: logoutCommand(io),
+      me: meCommand(io),
+      tasks: tasksGroup(io),
+      tenants: tenantsGroup(io),
+      actors: actorsGroup(io),
+      tokens: tokensGroup(io),
+      keys: keysGroup(io),
+      admin: adminGroup(io, installation),
       doctor: doctorCommand(io, installation),
       demo: demoCommand(io, installation),
     },

@@ -1,3 +1,5 @@
+import { createInterface } from "node:readline/promises";
+
 /** What a command may touch of the process that it runs in; a test passes its own. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -7,6 +9,8 @@ export interface Terminal {
   readonly stderr: Sink;
   /** True when a person types: then the terminal itself sends Ctrl-C to every process of the command. */
   readonly interactive: boolean;
+  /** Asks whoever types for one line; without its end. Only where `interactive`. */
+  ask(question: string): Promise<string>;
   /** All of standard input, UTF-8. */
   stdin(): Promise<string>;
   /** Standard input as it comes, for what is too large to be held. */
@@ -31,6 +35,16 @@ export function systemTerminal(): Terminal {
     stdout: sinkOf(process.stdout),
     stderr: sinkOf(process.stderr),
     interactive: process.stdin.isTTY === true,
+    async ask(question) {
+      const lines = createInterface({ input: process.stdin, output: process.stderr });
+      // Ctrl-C and Ctrl-D are answers, too: none.
+      const ended = new Promise<string>((resolve) => lines.once("close", () => resolve("")));
+      try {
+        return await Promise.race([lines.question(question), ended]);
+      } finally {
+        lines.close();
+      }
+    },
     async stdin() {
       const chunks: Buffer[] = [];
       for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));

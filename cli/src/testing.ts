@@ -3,7 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { RunView } from "@gantry/sdk";
+import type { Approval, Preview, RunView, Statement } from "@gantry/sdk";
+import { canonicalHash } from "../../sdk/src/canonical.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** A terminal whose output a test reads and whose Ctrl-C it presses. */
@@ -13,9 +14,9 @@ export interface TestTerminal extends Terminal {
   interrupt(): void;
 }
 
-/** @param parts  `tty` makes both outputs terminals of 80 columns. */
+/** @param parts  `tty` makes both outputs terminals of 80 columns; `typed` is what a person answers to each question. */
 export function testTerminal(
-  parts: { cwd?: string; env?: Terminal["env"]; tty?: boolean; stdin?: string } = {},
+  parts: { cwd?: string; env?: Terminal["env"]; tty?: boolean; stdin?: string; typed?: string } = {},
 ): TestTerminal {
   const written = { out: "", err: "" };
   const listeners = new Set<(signal: "SIGINT" | "SIGTERM") => void>();
@@ -31,7 +32,11 @@ export function testTerminal(
     cwd: parts.cwd ?? "/",
     stdout: sink("out"),
     stderr: sink("err"),
-    interactive: false,
+    interactive: parts.typed !== undefined,
+    ask: async (question) => {
+      written.err += question;
+      return parts.typed ?? "";
+    },
     stdin: async () => parts.stdin ?? "",
     async *stdinBytes() {
       yield Buffer.from(parts.stdin ?? "");
@@ -53,6 +58,8 @@ export interface StubRequest {
   method: string;
   url: string;
   token: string | undefined;
+  /** Content type and precondition. */
+  headers: { type: string | undefined; if_match: string | undefined };
   body: string;
 }
 
@@ -66,7 +73,9 @@ export async function stubServer(
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
     incoming.on("end", () => {
       const { method = "", url = "", headers } = incoming;
-      const request = { method, url, token: headers.authorization, body: Buffer.concat(chunks).toString() };
+      const named = { type: headers["content-type"], if_match: headers["if-match"] };
+      const body = Buffer.concat(chunks).toString();
+      const request = { method, url, token: headers.authorization, headers: named, body };
       seen.push(request);
       const reply = answer(request, response);
       if (reply === undefined) return;
@@ -129,5 +138,83 @@ export function runView(parts: Partial<RunView> = {}): RunView {
     jail: "unshare",
     evidence: { entries: ["ent_1", "ent_2"] },
     ...parts,
+  };
+}
+
+/** An approval as the server shows it, whose hashes are right. */
+export async function approvalView(
+  parts: Partial<Omit<Approval, "statement" | "preview">> & {
+    statement?: Partial<Statement>;
+    preview?: Partial<Preview>;
+  } = {},
+): Promise<Approval> {
+  const preview: Preview = {
+    summary: "agent local asks to run code under ship",
+    why: "ticket 7",
+    delta: [
+      { at: "/limits/wall_ms", change: "narrowed", loosens: false, text: "30000 becomes 1000" },
+      { at: "/egress/0", change: "added", loosens: true, text: "POST to api.example.com" },
+    ],
+    diff: "--- approved\n+++ asked\n@@ -1 +1 @@\n-a\n+b",
+    provenance: { submitted_by: "act_2" },
+    verdict: { codes: ["GATE_REQUIRED"], rule: "gates/0 of ship@3: deploy" },
+    rehearsal: null,
+    ...parts.preview,
+  };
+  const hash = "0".repeat(64);
+  const statement: Statement = {
+    v: 1,
+    approval: parts.id ?? "apr_1",
+    tenant: "ten_1",
+    gate: "deploy",
+    action: { name: "run.submit", resource: "code:abc", params_hash: hash },
+    action_hash: hash,
+    code: { code_hash: hash },
+    snapshot: "snp_1",
+    contract: { name: "ship", version: 3, hash },
+    target: "production",
+    blast_radius: {
+      hosts: ["api.example.com"],
+      methods: ["POST"],
+      apps: [],
+      percent_max: null,
+      effects_max: 5,
+      reversible: false,
+      rollback: "nobody knows",
+    },
+    preview_hash: await canonicalHash(preview),
+    quorum: 2,
+    independence: "principal",
+    requester: "act_2",
+    chain: [
+      { actor: "act_1", kind: "human", via: "token", ref: "tok_1" },
+      { actor: "act_2", kind: "agent", via: "token", ref: "tok_2" },
+    ],
+    authors: [],
+    not_after: 1_700_086_400_000,
+    execute_before: 3_600_000,
+    nonce: "00",
+    ...parts.statement,
+  };
+  return {
+    id: "apr_1",
+    status: "pending",
+    subject: "run",
+    subject_id: "run_1",
+    run: "run_1",
+    votes: [],
+    excluded: ["act_2"],
+    code: null,
+    created_at: 1_700_000_000_000,
+    decided_at: null,
+    execute_before_at: null,
+    executed_at: null,
+    superseded_by: null,
+    break_glass: null,
+    similar: [],
+    ...parts,
+    statement,
+    statement_hash: parts.statement_hash ?? (await canonicalHash(statement)),
+    preview,
   };
 }

@@ -19,6 +19,13 @@ export function parseSince(text: string, now: number): number {
   return at;
 }
 
+/** A span of time: `90s`, `10m`, `2h` or `7d`. @returns milliseconds. @throws Failure exit 2 */
+export function parseSpan(flag: string, text: string): number {
+  const span = /^(\d{1,6})([smhd])$/.exec(text);
+  if (span && Number(span[1]) > 0) return Number(span[1]) * UNITS_MS[span[2] as keyof typeof UNITS_MS];
+  throw usage(`${flag} takes 90s, 10m, 2h or 7d, not "${text}".`);
+}
+
 /** @throws Failure exit 2 for a pair without a name or `=`, or a name given twice. */
 export function parsePairs(flag: string, pairs: readonly string[]): Record<string, string> {
   const values = new Map<string, string>();

@@ -1,18 +1,30 @@
+import { Approvals } from "./approvals.ts";
 import { GantryApiError, problemOfAnswer } from "./errors.ts";
 import { Evidence } from "./evidence.ts";
+import { ActorKeys, Actors, Session, Tenants, Tokens } from "./identity.ts";
+import { Contracts, Policy } from "./policy.ts";
 import { Proofs } from "./proofs.ts";
 import { Runs } from "./runs.ts";
 import { Timelines } from "./timelines.ts";
 import { Transport } from "./transport.ts";
-import type { ContractSummary, Page } from "./types.ts";
+import { Webhooks } from "./webhooks.ts";
 
+export type * from "./approval_types.ts";
+export type { ApprovalQuery, Approvals } from "./approvals.ts";
 export type { AuditFault, AuditLine, AuditOptions, AuditProgress, AuditReport } from "./audit.ts";
 export { ANSWER_UNREADABLE, GantryApiError, GantryConnectionError, isApiError, isConnectionError } from "./errors.ts";
 export type { EntryQuery, Evidence } from "./evidence.ts";
+export type { ActorKeys, ActorQuery, Actors, ListQuery, OwnedQuery, Session, Tenants, Tokens } from "./identity.ts";
+export type * from "./identity_types.ts";
+export type { Contracts, Policy } from "./policy.ts";
+export type * from "./policy_types.ts";
 export type { ProofOptions, Proofs } from "./proofs.ts";
 export type { GetOptions, LogOptions, RunQuery, Runs, SubmitOptions, WaitOptions } from "./runs.ts";
+export type { ActClaim, KeyPair, SigningKey } from "./tasks.ts";
+export { actOf, audienceOf, codeHash, generateKey, inputHash, signCode, signTask } from "./tasks.ts";
 export type { TimelineQuery, Timelines } from "./timelines.ts";
 export type * from "./types.ts";
+export type { Webhooks } from "./webhooks.ts";
 
 /** Which server, and as whom. */
 export interface GantryOptions {
@@ -22,14 +34,6 @@ export interface GantryOptions {
   token?: string | undefined;
   /** Instead of the global `fetch`: for tests, proxies, other runtimes. */
   fetch?: typeof globalThis.fetch;
-}
-
-/** Contracts: what code may do, decided outside the code. */
-export interface Contracts {
-  /** The active version of each contract that the tenant has. */
-  list(): Promise<ContractSummary[]>;
-  /** @throws GantryApiError `CONTRACT_UNKNOWN` */
-  get(name: string): Promise<ContractSummary>;
 }
 
 /** Does the server take runs? */
@@ -61,7 +65,15 @@ export class Gantry {
   readonly evidence: Evidence;
   readonly proofs: Proofs;
   readonly timelines: Timelines;
+  readonly session: Session;
+  readonly actors: Actors;
+  readonly tokens: Tokens;
+  readonly keys: ActorKeys;
+  readonly tenants: Tenants;
   readonly contracts: Contracts;
+  readonly policy: Policy;
+  readonly approvals: Approvals;
+  readonly webhooks: Webhooks;
   readonly #transport: Transport;
 
   /** @throws TypeError if the URL or the token cannot be used. */
@@ -72,13 +84,15 @@ export class Gantry {
     this.evidence = new Evidence(transport);
     this.proofs = new Proofs(transport);
     this.timelines = new Timelines(transport);
-    this.contracts = {
-      async list() {
-        const page = await transport.json<Page<ContractSummary>>({ method: "GET", path: "/v1/contracts" });
-        return page.items;
-      },
-      get: (name) => transport.json({ method: "GET", path: `/v1/contracts/${encodeURIComponent(name)}` }),
-    };
+    this.session = new Session(transport);
+    this.actors = new Actors(transport);
+    this.tokens = new Tokens(transport);
+    this.keys = new ActorKeys(transport);
+    this.tenants = new Tenants(transport);
+    this.approvals = new Approvals(transport);
+    this.webhooks = new Webhooks(transport);
+    this.contracts = new Contracts(transport);
+    this.policy = new Policy(transport);
   }
 
   /**

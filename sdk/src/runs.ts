@@ -1,4 +1,5 @@
 import { isConnectionError } from "./errors.ts";
+import { pause } from "./pause.ts";
 import { type Ask, pagesOf, type Transport } from "./transport.ts";
 import type { LogLine, Page, RunRequest, RunState, RunView, Termination } from "./types.ts";
 
@@ -9,6 +10,8 @@ const POLL_MS_MIN = 100;
 /** Broken connections in a row, without a line between them, after which `logs` gives up. */
 const RECONNECTS_MAX = 5;
 const RECONNECT_MS = 250;
+/** As many of a tree as one request gives. */
+const TREE_PAGE = 200;
 
 /** How a run is submitted. */
 export interface SubmitOptions {
@@ -43,6 +46,8 @@ export interface RunQuery {
   termination?: Termination;
   /** Of this session only. */
   session?: string;
+  /** Only what this run, and what it started, have started. */
+  root?: string;
 }
 
 /** Which part of a log, and whether to stay for the rest. */
@@ -96,6 +101,18 @@ export class Runs {
     }
   }
 
+  /**
+   * The whole tree that a run is in: the run that nobody's run started, and all that it and they started.
+   * @returns oldest first, the root in front.
+   */
+  async tree(id: string, options: { signal?: AbortSignal } = {}): Promise<RunView[]> {
+    const asked = await this.get(id, options);
+    const root = asked.root === undefined ? asked : await this.get(asked.root, options);
+    const below: RunView[] = [];
+    for await (const page of this.pages({ root: root.id, limit: TREE_PAGE }, options)) below.push(...page.items);
+    return [root, ...below.reverse()];
+  }
+
   /** One page, newest first. */
   list(query: RunQuery = {}, options: { signal?: AbortSignal } = {}): Promise<Page<RunView>> {
     return this.#transport.json({ method: "GET", path: "/v1/runs", query: { ...query }, signal: options.signal });
@@ -139,21 +156,4 @@ export class Runs {
 
 function pathOf(id: string): string {
   return `/v1/runs/${encodeURIComponent(id)}`;
-}
-
-/** Rejects with the signal's reason when it aborts. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
-    const timer = setTimeout(done, Math.max(0, ms));
-    function done(): void {
-      signal?.removeEventListener("abort", stopped);
-      resolve();
-    }
-    function stopped(): void {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    }
-    signal?.addEventListener("abort", stopped, { once: true });
-  });
 }

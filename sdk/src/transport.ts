@@ -7,13 +7,15 @@ type Query = Record<string, string | number | boolean | undefined>;
 
 /** One request, relative to the server's URL. */
 export interface Ask {
-  method: "GET" | "POST";
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Begins with `/`; each part is already encoded. */
   path: string;
   query?: Query;
   headers?: Record<string, string>;
   /** Sent as JSON. */
   body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  document?: { type: string; text: string };
   signal?: AbortSignal | undefined;
 }
 
@@ -44,6 +46,13 @@ export class Transport {
     } catch {
       throw new GantryApiError(problemOf(response, text));
     }
+  }
+
+  /** An answer that says nothing but that it is done. @throws as `json`. */
+  async done(ask: Ask): Promise<void> {
+    const response = await this.#send(ask);
+    const text = await this.#guard(ask, response.text());
+    if (!response.ok) throw new GantryApiError(problemOf(response, text));
   }
 
   /** The answer's status, content type and text, whatever the status. */
@@ -104,6 +113,10 @@ export class Transport {
     if (ask.body !== undefined) headers["content-type"] = "application/json";
     const init: RequestInit = { method: ask.method, headers, redirect: "manual" };
     if (ask.body !== undefined) init.body = JSON.stringify(ask.body);
+    if (ask.document !== undefined) {
+      headers["content-type"] = ask.document.type;
+      init.body = ask.document.text;
+    }
     if (ask.signal !== undefined) init.signal = ask.signal;
     const fetch = this.#fetch;
     return this.#guard(ask, fetch(`${this.url}${ask.path}${queryString(ask.query)}`, init));

@@ -8,8 +8,8 @@ export type Lane = "interactive" | "batch";
  * process. `process`: nobody, before or after. No mode lets anything of one run's isolate reach another's.
  */
 export type Isolation = "pooled" | "session" | "process";
-/** Where a run stands. */
-export type RunState = "queued" | "starting" | "running" | "ended";
+/** Where a run stands. `waiting_approval`: people must approve it first. */
+export type RunState = "waiting_approval" | "queued" | "starting" | "running" | "ended";
 /** Why a run ended: a closed set. */
 export type Termination =
   | "completed"
@@ -21,6 +21,7 @@ export type Termination =
   | "output_exceeded"
   | "log_exceeded"
   | "denied"
+  | "approval_declined"
   | "expired"
   | "cancelled"
   | "capacity"
@@ -77,6 +78,12 @@ export interface RunRequest {
   why?: string;
   /** What the agent was told, at most 32 KiB of UTF-8; kept beside the record alone, as the contract's redaction says. */
   prompt?: string;
+  /** The environment that the run acts on, as the contract's `targets` name it: `[a-z][a-z0-9-]{0,62}`. */
+  target?: string;
+  /** A signed task over contract, code and input (compact JWS): stands for the token, and is good once. */
+  task?: string;
+  /** A signature over the code's hash (compact JWS): its signer is among the code's authors. */
+  code_signature?: string;
 }
 
 /** One reason for a decision; the code is stable. */
@@ -165,6 +172,17 @@ export interface RunView {
   /** Calls that the guest tried and that went nowhere. */
   blocked?: BlockedCall[];
   evidence: { entries: string[] };
+  /** The environment that it acts on. */
+  target?: string;
+  /** What people must approve before it starts, or have approved, and the SHA-256 of what they are shown. */
+  approval?: string;
+  statement_hash?: string;
+  /** The run that started this one, the first of its tree, and how far below that it is. */
+  parent?: string;
+  root?: string;
+  depth?: number;
+  /** While it waits for people: who can move it on, and how. */
+  next_steps?: NextStep[];
   /** While queued: its place and an estimate. */
   position?: number;
   estimated_start_ms?: number;
@@ -266,16 +284,6 @@ export interface TimelineLine {
   decision?: { verdict: string; codes: string[] };
   text: string;
   details: string[];
-}
-
-/** A capability contract: what code may do. */
-export interface ContractSummary {
-  name: string;
-  version: number;
-  class: string;
-  built_in: boolean;
-  snapshot: string;
-  contract: Record<string, unknown>;
 }
 
 /** One witness of a server: who holds copies of checkpoints where the server cannot take them back. */

@@ -2,17 +2,26 @@ import type { ContractSummary } from "@gantry/sdk";
 import { type Command, command, type Group } from "../arguments.ts";
 import { connect, data_arg, json_arg } from "../connect.ts";
 import { EXIT } from "../exit.ts";
+import type { Installation } from "../installation.ts";
 import type { Column } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { oneLine, paintFor, visible } from "../text.ts";
+import { applyCommand, diffCommand } from "./contracts_apply.ts";
+import { newCommand } from "./contracts_new.ts";
 import { printTable } from "./runs.ts";
 
 /** `gantry contracts …` */
-export function contractsGroup(io: Terminal): Group {
+export function contractsGroup(io: Terminal, installation: Installation): Group {
   return {
     kind: "group",
-    summary: "see what code may do",
-    commands: { list: listCommand(io), show: showCommand(io) },
+    summary: "say and see what code may do",
+    commands: {
+      new: newCommand(io, installation),
+      diff: diffCommand(io),
+      apply: applyCommand(io),
+      list: listCommand(io),
+      show: showCommand(io),
+    },
   };
 }
 
@@ -21,8 +30,13 @@ const columns: Column<ContractSummary>[] = [
   { title: "VERSION", cell: ({ version }) => String(version), align: "right" },
   { title: "CLASS", cell: (contract) => oneLine(contract.class) },
   { title: "ORIGIN", cell: ({ built_in }) => (built_in ? "built in" : "yours") },
+  { title: "STATE", cell: stateText },
   { title: "SNAPSHOT", cell: ({ snapshot }) => oneLine(snapshot), shrink: true },
 ];
+
+function stateText({ state, pending }: ContractSummary): string {
+  return pending === null ? state : `${state}, ${pending.version} waits`;
+}
 
 function listCommand(io: Terminal): Command {
   return command({
@@ -40,7 +54,7 @@ function listCommand(io: Terminal): Command {
 
 function showCommand(io: Terminal): Command {
   return command({
-    summary: "one contract, with everything that it inherits filled in",
+    summary: "one contract, what it inherits filled in",
     args: { name: { type: "positional", required: true, description: "a contract's name" }, ...data_arg, ...json_arg },
     examples: [["gantry contracts show scratch", "its class, isolation and limits"]],
     async run(given) {
@@ -49,7 +63,16 @@ function showCommand(io: Terminal): Command {
       if (given.json === true) io.stdout.write(`${JSON.stringify(found)}\n`);
       else {
         const head = `${found.name}@${found.version}: ${found.class}, ${found.built_in ? "built in" : "yours"}`;
+        const { suspension, pending } = found;
         const rest = [
+          ...(suspension === null
+            ? []
+            : [
+                `${paint("red", "suspended")}  ${suspension.metric}: ${suspension.counted} of ${suspension.runs} runs, by ${suspension.entry}`,
+              ]),
+          ...(pending === null
+            ? []
+            : [`${paint("yellow", "waits")}      version ${pending.version}: ${pending.approval}`]),
           `${paint("dim", "snapshot")}   ${found.snapshot}`,
           `${paint("dim", "isolation")}  ${isolationText(found.contract)}`,
           "",

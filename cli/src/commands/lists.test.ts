@@ -38,6 +38,9 @@ const contract: ContractSummary = {
   version: 2,
   class: "read-only",
   built_in: true,
+  state: "active",
+  suspension: null,
+  pending: { version: 3, approval: "apr_1", statement_hash: "0" },
   snapshot: "snp_1",
   contract: { isolation: "process", isolation_floor: "pooled", limits: { cpu_ms: 1 } },
 };
@@ -157,12 +160,23 @@ test("evidence list and show tell who did what, and escape what guests wrote", a
 
 test("contracts list and show", async () => {
   expect((await run(() => [200, { items: [contract] }], "contracts", "list")).out).toBe(
-    ["CONTRACT  VERSION  CLASS      ORIGIN    SNAPSHOT", "scratch         2  read-only  built in  snp_1", ""].join(
-      "\n",
-    ),
+    [
+      "CONTRACT  VERSION  CLASS      ORIGIN    STATE            SNAPSHOT",
+      "scratch         2  read-only  built in  active, 3 waits  snp_1",
+      "",
+    ].join("\n"),
   );
   const { out } = await run(() => [200, contract], "contracts", "show", "scratch");
   expect(out).toContain("scratch@2: read-only, built in");
+  expect(out).toContain("waits      version 3: apr_1");
+  const suspension = { metric: "drift_ratio", counted: 2, runs: 20, entry: "ent_1", at: 0 };
+  const suspended = await run(
+    () => [200, { ...contract, state: "suspended", suspension }],
+    "contracts",
+    "show",
+    "acme",
+  );
+  expect(suspended.out).toContain("suspended  drift_ratio: 2 of 20 runs, by ent_1");
   expect(out).toContain("isolation  process by default, pooled at least\n");
   expect(out).toContain('"cpu_ms": 1');
   expect(JSON.parse((await run(() => [200, contract], "contracts", "show", "scratch", "--json")).out)).toEqual(

@@ -3,8 +3,8 @@ import type { Gantry, Isolation, Lane, Limits, RunRequest, RunView } from "@gant
 import type { ArgsDef, ParsedArgs } from "citty";
 import { type Command, command, type Repeated } from "../arguments.ts";
 import { type Collected, collect } from "../collect.ts";
-import { connect, data_arg, json_arg } from "../connect.ts";
-import { execute, exitOfExecuted } from "../execute.ts";
+import { connect, connectAsNobody, data_arg, json_arg } from "../connect.ts";
+import { execute, exitOfExecuted, waitingText } from "../execute.ts";
 import { EXIT, exitOfError } from "../exit.ts";
 import { usage } from "../failure.ts";
 import { readInput, readPrompt } from "../input.ts";
@@ -43,7 +43,10 @@ const args = {
   session: { type: "string", valueHint: "ID", description: "the session it belongs to; implies --isolation session" },
   limit: { type: "string", valueHint: "NAME=N ...", description: `${LIMITS.slice(0, 3).join(", ")}, … (repeatable)` },
   var: { type: "string", valueHint: "NAME=TEXT ...", description: "a plain value in env (repeatable)" },
+  target: { type: "string", valueHint: "NAME", description: "the environment that it acts on" },
   why: { type: "string", valueHint: "TEXT", description: "why it runs; becomes part of the record" },
+  task: { type: "string", valueHint: "FILE", description: "what gantry tasks sign made for this very run" },
+  "code-signature": { type: "string", valueHint: "FILE", description: "what gantry tasks sign --code made" },
   prompt: {
     type: "string",
     valueHint: "TEXT|@FILE|-",
@@ -69,7 +72,8 @@ export function runCommand(io: Terminal): Command {
       "pooled: the process goes on to runs of the same tenant, actor, contract and snapshot. The quickest: it costs no process.",
       "session: the process goes on to such runs of the same --session only. As quick, and the runs of a session wait for each other.",
       "process: the process has served nobody and is killed afterwards. The strongest: each run costs the start of a process.",
-      "Exit codes: 0 completed, 1 threw or did not load, 2 wrong usage or input, 3 denied, 4 past a limit, " +
+      "Where the contract asks for people, the run waits, holds no slot, and goes on when they approve it (--async does not wait).",
+      "Exit codes: 0 completed, 1 threw or did not load, 2 wrong usage or input, 3 denied or declined, 4 past a limit, " +
         "5 no room or expired, 6 lost, 130 cancelled.",
     ],
     examples: [
@@ -79,6 +83,7 @@ export function runCommand(io: Terminal): Command {
       ["gantry run main.ts --limit cpu_ms=200 --limit memory_mb=64", "with less than it would get"],
       ["gantry run main.ts --session s1", "in the process that earlier runs of the session used"],
       ["gantry run main.ts --isolation process", "in a process that nothing else has used or will use"],
+      ["gantry run main.ts --contract prod --target eu --why 'fix 12'", "what people must approve: it waits for them"],
       ["gantry run main.ts --json | jq .termination", "for programs"],
     ],
     async run(given, repeated) {
@@ -91,13 +96,16 @@ export function runCommand(io: Terminal): Command {
       const prompt = given.prompt === undefined ? {} : { prompt: await readPrompt(given.prompt, io) };
       const collected = await collect(given.file, io.cwd);
       const code = { entry: collected.entry, modules: collected.modules };
-      const request: RunRequest = { ...asked, ...prompt, code, input };
+      const signed = await signedParts(given, io);
+      const request: RunRequest = { ...asked, ...prompt, ...signed, code, input };
       const gantry = await connect(given.data, io);
       const json = given.json === true;
       const sources = sourcesOf(collected, io.cwd);
-      const options = { idempotency_key: given["idempotency-key"], timeout_ms };
+      // A signed task stands for its issuer's token, which ours need not be.
+      const submitter = signed.task === undefined ? gantry : await connectAsNobody(given.data, io);
+      const options = { idempotency_key: given["idempotency-key"], timeout_ms, submitter };
       try {
-        if (given.async === true) return await submitOnly(gantry, request, options.idempotency_key, json, io);
+        if (given.async === true) return await submitOnly(submitter, request, options.idempotency_key, json, io);
         const executed = await execute(gantry, request, io, paint, options);
         printEnded(executed.view, sources, json, io, paint);
         if (executed.stopped === "timeout" && executed.view.termination === "cancelled") {
@@ -123,7 +131,8 @@ async function submitOnly(
   const options = key === undefined ? {} : { idempotency_key: key };
   const view = await gantry.runs.submit({ ...request, wait_ms: 0 }, options);
   io.stdout.write(json ? `${JSON.stringify(view)}\n` : `${view.id}\n`);
-  io.stderr.write(`${view.state}. See it: npx gantry runs show ${view.id}\n`);
+  if (view.state === "waiting_approval") io.stderr.write(waitingText(view, paintFor(io.stderr, io.env)));
+  else io.stderr.write(`${view.state}. See it: npx gantry runs show ${view.id}\n`);
   return EXIT.completed;
 }
 
@@ -139,8 +148,22 @@ function requestOf(given: ParsedArgs<typeof args>, repeated: Repeated): Omit<Run
     ...isolationOf(given.isolation as Isolation | undefined, given.session),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
     ...(Object.keys(vars).length === 0 ? {} : { vars }),
+    ...(given.target === undefined ? {} : { target: given.target }),
     ...(given.why === undefined ? {} : { why: given.why }),
     ...(on_busy === undefined ? {} : { on_busy }),
+  };
+}
+
+/** What was signed before, as `gantry tasks sign` writes it. @throws Failure exit 2 */
+async function signedParts(
+  given: Pick<ParsedArgs<typeof args>, "task" | "code-signature">,
+  io: Terminal,
+): Promise<Pick<RunRequest, "task" | "code_signature">> {
+  const read = async (file: string): Promise<string> => String(await readInput(`@${file}`, io)).trim();
+  const { task, "code-signature": code } = given;
+  return {
+    ...(task === undefined ? {} : { task: await read(task) }),
+    ...(code === undefined ? {} : { code_signature: await read(code) }),
   };
 }
 

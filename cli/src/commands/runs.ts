@@ -1,6 +1,7 @@
 import type { RunState, RunView, Termination } from "@gantry/sdk";
 import { type Command, command, type Group } from "../arguments.ts";
 import { connect, data_arg, json_arg } from "../connect.ts";
+import { waitingText } from "../execute.ts";
 import { EXIT } from "../exit.ts";
 import { limit_arg, parseLimit, take } from "../pages.ts";
 import { logText, no_sources, resultText, runErrorText, summaryText } from "../render.ts";
@@ -8,6 +9,7 @@ import { type Column, table } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { count, duration, minute, type Paint, paintFor, visible } from "../text.ts";
 import { wholeNumber } from "../values.ts";
+import { treeCommand } from "./runs_tree.ts";
 
 const id_arg = { id: { type: "positional", required: true, description: "a run's id, run_…" } } as const;
 
@@ -16,7 +18,13 @@ export function runsGroup(io: Terminal): Group {
   return {
     kind: "group",
     summary: "list, show, follow and cancel runs",
-    commands: { list: listCommand(io), show: showCommand(io), logs: logsCommand(io), cancel: cancelCommand(io) },
+    commands: {
+      list: listCommand(io),
+      show: showCommand(io),
+      tree: treeCommand(io),
+      logs: logsCommand(io),
+      cancel: cancelCommand(io),
+    },
   };
 }
 
@@ -32,7 +40,11 @@ function listCommand(io: Terminal): Command {
   return command({
     summary: "the newest runs",
     args: {
-      state: { type: "enum", options: ["queued", "starting", "running", "ended"], description: "only in this state" },
+      state: {
+        type: "enum",
+        options: ["waiting_approval", "queued", "starting", "running", "ended"],
+        description: "only in this state",
+      },
       termination: { type: "string", valueHint: "NAME", description: "only ended so, as cpu_exceeded" },
       session: { type: "string", valueHint: "ID", description: "only of this session" },
       ...limit_arg,
@@ -92,6 +104,7 @@ function showCommand(io: Terminal): Command {
 
 function viewText(view: RunView, paint: Paint): string {
   const result = view.termination === "completed" ? `\n${visible(resultText(view.result))}\n` : "";
+  if (view.state === "waiting_approval") return waitingText(view, paint);
   return runErrorText(view, no_sources, paint) + summaryText(view, paint) + result;
 }
 

@@ -1,10 +1,13 @@
 /**
- * `npm run bench -- admission`: who waits for runners, and for how long, when they are scarce; and what a burst of long
- * runs costs a neighbour. Measured at the pool, where several tenants can be played. `admission-<part>` is one part.
+ * `npm run bench -- admission`: who waits for a slot, who for runners, and for how long, when they are scarce; and what a
+ * burst of long runs costs a neighbour. `waits` and `steps` are admission itself, the others are measured at the pool,
+ * where several tenants can be played. `admission-<part>` is one part.
  */
 import { bwrapJail, missingPrograms, unshareJail } from "../server/src/execution/adapters/jails.ts";
+import { jain } from "../server/src/intent/fairness.ts";
 import { type JailedPool, openJailedPool } from "../tests/fixtures/jailed_pool.ts";
 import { closedLoop, median, openLoop, printMachine, sleep, summarise, table } from "./parts/measure.ts";
+import { steps, waits } from "./parts/queue.ts";
 
 const ROUNDS = 5;
 const BOUND_MAX = 8;
@@ -64,13 +67,6 @@ async function cold(): Promise<void> {
   console.log();
 }
 
-/** Jain's fairness index: 1 when all get the same, 1/n when one gets all (Jain, Chiu, Hawe 1984). */
-function jain(values: readonly number[]): number {
-  const sum = values.reduce((a, b) => a + b, 0);
-  const squares = values.reduce((a, b) => a + b * b, 0);
-  return squares === 0 ? 1 : (sum * sum) / (values.length * squares);
-}
-
 /** One tenant's runs of 300 ms of CPU, eight at a time, beside another's small ones at 10/s. */
 async function burst(): Promise<void> {
   console.log("runs of 300 ms of CPU, eight at once, beside a neighbour's small runs at 10/s\n");
@@ -107,7 +103,7 @@ async function burst(): Promise<void> {
 }
 
 const what = process.argv[2] ?? "";
-const parts: Record<string, () => Promise<void>> = { cold, burst };
+const parts: Record<string, () => Promise<void> | void> = { waits, steps, cold, burst };
 if (what !== "" && parts[what] === undefined) {
   console.error(`admission-${what} is not known; the parts of admission are ${Object.keys(parts).join(", ")}`);
   process.exit(2);

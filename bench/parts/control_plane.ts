@@ -13,6 +13,10 @@ import { loadStateKey } from "../../server/src/evidence/state_key.ts";
 import { migrations as evidence_migrations } from "../../server/src/evidence/store.ts";
 import { esbuildTransform } from "../../server/src/execution/adapters/esbuild.ts";
 import { createCompiler } from "../../server/src/execution/compiler.ts";
+import { kinds as gates_kinds } from "../../server/src/gates/kinds.ts";
+import { migrations as gates_migrations } from "../../server/src/gates/store.ts";
+import { migrations as webhook_migrations } from "../../server/src/gates/webhook_store.ts";
+import { buildGates, enterRuns } from "../../server/src/gates_parts.ts";
 import { createApp } from "../../server/src/http/app.ts";
 import { createLogger } from "../../server/src/http/logging.ts";
 import { createPrometheus } from "../../server/src/http/metrics.ts";
@@ -29,10 +33,12 @@ import { systemClock } from "../../server/src/kernel/clock.ts";
 import { createIds } from "../../server/src/kernel/ids.ts";
 import { systemRandom } from "../../server/src/kernel/random.ts";
 import { kinds as policy_kinds } from "../../server/src/policy/contract.ts";
+import { contractDelta } from "../../server/src/policy/delta.ts";
 import { ContractPolicy } from "../../server/src/policy/policy.ts";
 import { migrations as policy_migrations } from "../../server/src/policy/store.ts";
 import { openPrivateFiles } from "../../server/src/storage/adapters/private_files.ts";
 import { openSqlite } from "../../server/src/storage/adapters/sqlite.ts";
+import { agreementsOf } from "../../server/src/storage/agreements.ts";
 import { ScriptedPool } from "../../tests/fixtures/scripted_pool.ts";
 import type { Spent } from "./cpu.ts";
 
@@ -46,10 +52,13 @@ const common = { clock, random, ids: createIds(clock, random), metrics: promethe
 const storage = await openSqlite({
   ...common,
   directory,
-  migrations: [...evidence_migrations, ...identity_migrations, ...policy_migrations, ...intent_migrations],
+  migrations: [
+    ...[...evidence_migrations, ...identity_migrations, ...policy_migrations],
+    ...[...gates_migrations, ...webhook_migrations, ...intent_migrations],
+  ],
 });
 const files = openPrivateFiles(directory, random);
-const kinds = { ...evidence_kinds, ...identity_kinds, ...policy_kinds, ...intent_kinds };
+const kinds = { ...evidence_kinds, ...identity_kinds, ...policy_kinds, ...gates_kinds, ...intent_kinds };
 const guard = new LogGuard(common.metrics);
 const sealer = new Sealer({ ...common, storage, files, guard, owner: "bench" });
 const state_key = await loadStateKey(files, random);
@@ -59,7 +68,7 @@ const silent: Ledger = { append: () => common.ids("ent") };
 await bootstrap({ ...common, storage, files, ledger: recording });
 await sealer.start();
 const ledger = process.argv[2] === "none" ? silent : recording;
-const identity = new IdentityRegistry({ ...common, storage, ledger });
+const identity = new IdentityRegistry({ ...common, storage, ledger, agreements: agreementsOf(storage) });
 const policy = new ContractPolicy({ ...common, storage, ledger });
 const pool = new ScriptedPool();
 pool.script = () => {
@@ -67,8 +76,15 @@ pool.script = () => {
   return { result: '{"sum":3}' };
 };
 const compiler = createCompiler(esbuildTransform(clock));
+const gating = await buildGates(
+  { webhooks_private: false },
+  { ...common, storage, files, ledger, identity, policy, state_key },
+);
 const runs = createRuns({
   ...common,
+  ...gating,
+  identity,
+  delta: contractDelta,
   storage,
   ledger,
   policy,
@@ -77,6 +93,7 @@ const runs = createRuns({
   node: { id: "bench", boot: "boot" },
   capacity: { slots: 32, memory_mb: 32 * 128 },
 });
+enterRuns(gating, runs);
 const app = createApp({
   ...common,
   identity,

@@ -1,6 +1,27 @@
 import { expect, expectTypeOf, it } from "vitest";
+import type { z } from "zod";
+import type * as approvals from "../../sdk/src/approval_types.ts";
+import type * as identity from "../../sdk/src/identity_types.ts";
+import type * as policy from "../../sdk/src/policy_types.ts";
 import type * as wire from "../../sdk/src/types.ts";
 import type { WitnessView } from "../../server/src/evidence/witness/witnesses.ts";
+import type { DeliveryView, WebhookView } from "../../server/src/gates/contract.ts";
+import type { created, delivery, webhook } from "../../server/src/gates/webhook_routes.ts";
+import type { approvalView, debtView, voteKey } from "../../server/src/gates/wire.ts";
+import type {
+  actorRequest,
+  actorSchema,
+  chainLink,
+  keyRequest,
+  keySchema,
+  meView,
+  mintedToken,
+  settingsSchema,
+  tenantSchema,
+  tenantViewSchema,
+  tokenRequest,
+  tokenSchema,
+} from "../../server/src/identity/route_schemas.ts";
 import {
   type LANES,
   type LogLine,
@@ -15,6 +36,16 @@ import {
 } from "../../server/src/intent/contract.ts";
 import type { ProblemBody } from "../../server/src/kernel/errors.ts";
 import type { ISOLATIONS } from "../../server/src/policy/contract.ts";
+import type {
+  appliedSchema,
+  diffSchema,
+  documentSchema,
+  explanationSchema,
+  proposedSchema,
+  reportSchema,
+  summarySchema,
+  versionSchema,
+} from "../../server/src/policy/wire.ts";
 import { small_limits } from "../fixtures/run_facts.ts";
 
 /** What the server's schemas accept and give is exactly what the SDK's types promise. The compiler is the judge. */
@@ -24,12 +55,51 @@ it("the types of requests and answers are the same on both sides of the wire", (
   expectTypeOf<LogLine>().toEqualTypeOf<wire.LogLine>();
   expectTypeOf<Page<RunView>>().toEqualTypeOf<wire.Page<wire.RunView>>();
   expectTypeOf<WitnessView>().toEqualTypeOf<wire.Witness>();
+  expectTypeOf<z.infer<typeof summarySchema>>().toEqualTypeOf<policy.ContractSummary>();
+  expectTypeOf<z.infer<typeof versionSchema>>().toEqualTypeOf<policy.ContractVersion>();
+  expectTypeOf<z.infer<typeof appliedSchema>>().toEqualTypeOf<policy.AppliedContract>();
+  expectTypeOf<z.infer<typeof proposedSchema>>().branded.toEqualTypeOf<policy.ProposedContract>();
+  expectTypeOf<z.infer<typeof diffSchema>>().toEqualTypeOf<policy.ContractDiff>();
+  expectTypeOf<z.infer<typeof explanationSchema>>().toEqualTypeOf<policy.PolicyExplanation>();
+  expectTypeOf<z.infer<typeof reportSchema>>().toEqualTypeOf<policy.PolicyTestReport>();
+  expectTypeOf<z.infer<typeof documentSchema>>().toEqualTypeOf<policy.PolicyDocument>();
   expectTypeOf<ProblemBody>().toEqualTypeOf<wire.ProblemDocument>();
   expectTypeOf<RunError>().branded.toEqualTypeOf<wire.RunError>();
   expectTypeOf<(typeof ISOLATIONS)[number]>().toEqualTypeOf<wire.Isolation>();
   expectTypeOf<(typeof LANES)[number]>().toEqualTypeOf<wire.Lane>();
   expectTypeOf<(typeof RUN_STATES)[number]>().toEqualTypeOf<wire.RunState>();
   expectTypeOf<(typeof TERMINATIONS)[number]>().toEqualTypeOf<wire.Termination>();
+});
+
+it("what is said of approvals and webhooks is, too", () => {
+  expectTypeOf<z.infer<typeof approvalView>>().toEqualTypeOf<approvals.Approval>();
+  expectTypeOf<z.infer<typeof debtView>>().toEqualTypeOf<approvals.BreakGlass>();
+  expectTypeOf<z.infer<typeof voteKey>>().toEqualTypeOf<approvals.VoteKey>();
+  expectTypeOf<z.infer<typeof webhook>>().toEqualTypeOf<approvals.Webhook>();
+  expectTypeOf<z.infer<typeof created>>().toEqualTypeOf<approvals.CreatedWebhook>();
+  expectTypeOf<z.infer<typeof delivery>>().toEqualTypeOf<approvals.Delivery>();
+  // What the rooms give fits what the routes promise.
+  expectTypeOf<WebhookView>().toExtend<approvals.Webhook>();
+  expectTypeOf<DeliveryView>().toExtend<approvals.Delivery>();
+});
+
+it("what is said of tenants, actors, tokens and keys is, too", () => {
+  // A client knows scopes as texts: a newer server may have more.
+  expectTypeOf<Omit<z.infer<typeof meView>, "scopes" | "chain">>().toEqualTypeOf<
+    Omit<identity.Me, "scopes" | "chain">
+  >();
+  expectTypeOf<z.infer<typeof actorSchema>["kind"]>().toEqualTypeOf<identity.ActorKind>();
+  expectTypeOf<keyof z.infer<typeof actorSchema>>().toEqualTypeOf<keyof identity.Actor>();
+  expectTypeOf<keyof z.infer<typeof tokenSchema>>().toEqualTypeOf<keyof identity.Token>();
+  expectTypeOf<z.infer<typeof mintedToken>>().toEqualTypeOf<identity.MintedToken>();
+  expectTypeOf<z.infer<typeof keySchema>>().toEqualTypeOf<identity.ActorKey>();
+  expectTypeOf<z.infer<typeof chainLink>>().toEqualTypeOf<identity.ChainLink>();
+  expectTypeOf<z.infer<typeof tenantSchema>>().toEqualTypeOf<identity.Tenant>();
+  expectTypeOf<z.infer<typeof tenantViewSchema>>().toEqualTypeOf<identity.OwnTenant>();
+  expectTypeOf<z.infer<typeof settingsSchema>>().toEqualTypeOf<identity.TenantSettings>();
+  expectTypeOf<keyof z.infer<typeof actorRequest>>().toEqualTypeOf<keyof identity.ActorRequest>();
+  expectTypeOf<keyof z.infer<typeof tokenRequest>>().toEqualTypeOf<keyof identity.TokenRequest>();
+  expectTypeOf<keyof z.infer<typeof keyRequest>>().toEqualTypeOf<keyof identity.KeyRequest>();
 });
 
 it("a request and a view with every member pass the server's schemas", () => {
@@ -49,6 +119,9 @@ it("a request and a view with every member pass the server's schemas", () => {
     retry: "if_lost",
     why: "because",
     prompt: "do it",
+    target: "staging",
+    task: "e30.e30.c2ln",
+    code_signature: "e30.e30.c2ln",
   };
   expect(runRequest.parse(request)).toEqual(request);
   const limits: wire.Limits = small_limits;
@@ -75,6 +148,13 @@ it("a request and a view with every member pass the server's schemas", () => {
     cold: false,
     blocked: [{ host: "a", method: "GET", count: 1 }],
     evidence: { entries: [] },
+    target: "staging",
+    approval: "apr_0",
+    statement_hash: "0",
+    parent: "run_1",
+    root: "run_1",
+    depth: 1,
+    next_steps: [{ kind: "command", text: "A human approves it", command: "gantry approve apr_0" }],
     position: 1,
     estimated_start_ms: 1,
   };

@@ -1,6 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { loadStateKey } from "../../server/src/evidence/state_key.ts";
 import { bwrapJail, type Jail, unshareJail } from "../../server/src/execution/adapters/jails.ts";
 import type { RunnerPool } from "../../server/src/execution/contract.ts";
+import { kinds as gates_kinds } from "../../server/src/gates/kinds.ts";
+import { migrations as gates_migrations } from "../../server/src/gates/store.ts";
+import { migrations as webhook_migrations } from "../../server/src/gates/webhook_store.ts";
+import { buildGates, enterRuns } from "../../server/src/gates_parts.ts";
 import type { RunRequest, Runs } from "../../server/src/intent/contract.ts";
 import { kinds } from "../../server/src/intent/kinds.ts";
 import { createRuns, type RunsLife } from "../../server/src/intent/runs.ts";
@@ -8,6 +13,7 @@ import { migrations } from "../../server/src/intent/store.ts";
 import { GantryError } from "../../server/src/kernel/errors.ts";
 import { silentLogger } from "../../server/src/kernel/log.ts";
 import { noMetrics } from "../../server/src/kernel/telemetry.ts";
+import { contractDelta } from "../../server/src/policy/delta.ts";
 import { ContractPolicy } from "../../server/src/policy/policy.ts";
 import { errors as storage_errors } from "../../server/src/storage/contract.ts";
 import { eventually } from "../fixtures/eventually.ts";
@@ -35,22 +41,27 @@ describe.for([bwrapJail, unshareJail] satisfies Jail[])("with guests in $name", 
     jailed = await openJailedPool(jail, { warm: 1 });
     pool = jailed.pool;
     ground = await openGround({
-      migrations,
-      kinds,
+      migrations: [...gates_migrations, ...webhook_migrations, ...migrations],
+      kinds: { ...gates_kinds, ...kinds },
       wrap: (inner) => {
         stalling = new StallingStorage(inner);
         return stalling;
       },
     });
-    const { storage, ledger, clock, ids } = ground;
+    const { storage, ledger, clock, ids, files, random } = ground;
+    const policy = new ContractPolicy({ storage, ledger, clock });
+    const state_key = await loadStateKey(files, random);
+    const below = { ...ground, policy, state_key, log: silentLogger, metrics: noMetrics };
+    const gating = await buildGates({ webhooks_private: true }, below);
     // One slot: a run that did not give it back would hold up the next. Never recovered, so without a heartbeat: every
     // write that is held or fails here is a run's.
     runs = createRuns({
       ...{ storage, ledger, clock, ids, pool, compiler: jailed.compiler, log: silentLogger, metrics: noMetrics },
-      policy: new ContractPolicy({ storage, ledger, clock }),
+      ...{ ...gating, policy, identity: ground.identity, delta: contractDelta },
       node: { id: "node", boot: "boot" },
       capacity: { slots: 1, memory_mb: 1_024 },
     });
+    enterRuns(gating, runs);
     // The first run of all writes more than its own rows: the tenant's snapshot.
     if (jailed.report.ok) await submit(0, 0);
   });

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ContractSummary, Entry, LogLine, RunView } from "../../sdk/src/types.ts";
+import type { ContractSummary } from "../../sdk/src/policy_types.ts";
+import type { Entry, LogLine, RunView } from "../../sdk/src/types.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { type Expected, expectPromised } from "../fixtures/expected.ts";
 import { ENDLESS, SLEEP, TICKER } from "../fixtures/guest_sources.ts";
@@ -301,7 +302,7 @@ describe("gantry evidence, contracts and doctor", () => {
   it("contracts list and show", async () => {
     const listed = jsonOf<{ items: ContractSummary[] }>(await cli(["contracts", "list", "--json"]));
     expect(listed.items.map(({ name, built_in }) => [name, built_in])).toEqual([
-      ["scratch", true],
+      ...["scratch", "read-only", "staging-mutation", "production", "temporary"].map((name) => [name, true]),
       ["tight", false],
     ]);
     const shown = jsonOf<ContractSummary>(await cli(["contracts", "show", "tight", "--json"]));

@@ -10,6 +10,7 @@ const BOUND = /_(MAX|MS)(_|$)/;
 const PACES = [
   "CLOSE_POLL_MS",
   "CODE_USED_MS",
+  "FAIRNESS_PERIOD_MS",
   "FOLLOW_POLL_MS",
   "FULL_PROBE_MS",
   "HEARTBEAT_MS",

@@ -11,7 +11,7 @@ const rooms = readdirSync(`${ROOT}server/src`, { withFileTypes: true })
 const NOUNS: Record<string, string[]> = {
   identity: ["AUTH", "TOKEN", "TASK", "SCOPE", "CHAIN", "ACTOR", "TENANT", "LOGIN", "IDENTITY"],
   policy: ["POLICY", "CONTRACT", "SNAPSHOT"],
-  gates: ["APPROVAL", "GATE", "BREAK_GLASS", "REVIEW"],
+  gates: ["APPROVAL", "GATE", "BREAK_GLASS", "REVIEW", "WEBHOOK"],
   egress: ["EGRESS", "LEASE", "SECRETS"],
   evidence: ["EVIDENCE"],
   storage: ["STORAGE"],
@@ -56,8 +56,9 @@ describe("rooms", () => {
   const found = sources(SERVER, TESTS).flatMap(tables);
 
   it("define their error codes in their contract, each noun once and by the room that owns it", () => {
+    // A contract that has grown long keeps its codes in a file of their own, and gives them on.
     const expected = Object.entries(NOUNS).flatMap(([room, nouns]) =>
-      nouns.map((noun) => ({ noun, path: `server/src/${room}/contract.ts` })),
+      nouns.flatMap((noun) => ["contract", "errors"].map((file) => ({ noun, path: `server/src/${room}/${file}.ts` }))),
     );
     expect(
       found.filter((table) => !expected.some((own) => own.noun === table.noun && own.path === table.path)),

@@ -1,0 +1,21 @@
+import { afterAll, beforeAll, beforeEach, describe } from "vitest";
+import { engine } from "../fixtures/engine.ts";
+import { need } from "../fixtures/need.ts";
+import { postgresMissing, startPostgres } from "../fixtures/postgres.ts";
+import { approvalRaces } from "./approvals_suite.ts";
+
+describe("approvals on SQLite", () => {
+  approvalRaces();
+});
+
+describe("approvals on PostgreSQL", () => {
+  beforeAll(async () => {
+    if (postgresMissing() === undefined) engine.server = await startPostgres();
+  });
+  afterAll(async () => {
+    await engine.server?.remove();
+    engine.server = undefined;
+  });
+  beforeEach((context) => need(context, "postgres", postgresMissing()));
+  approvalRaces();
+});

@@ -1,9 +1,6 @@
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { migrations as evidence } from "../../server/src/evidence/store.ts";
-import { migrations as identity } from "../../server/src/identity/store.ts";
-import { migrations as intent } from "../../server/src/intent/store.ts";
-import { migrations as policy } from "../../server/src/policy/store.ts";
+import { MIGRATIONS } from "../../server/src/schema.ts";
 import { openDriver } from "../../server/src/storage/adapters/driver.ts";
 import { type Engine, Statements } from "../../server/src/storage/sql.ts";
 import { lock_sql, mark_sql, timer_sql } from "../../server/src/storage/store.ts";
@@ -20,7 +17,7 @@ import { nodes, parse, place, sources } from "../tidy/source.ts";
 
 /** Every statement of every room, as the engines themselves read it. */
 
-const migrations = [...evidence, ...identity, ...policy, ...intent];
+const migrations = [...MIGRATIONS];
 const STORES = /^server\/src\/[^/]+\/([a-z]+\/)?([a-z]+_)?store\.ts$/;
 
 interface Found {
@@ -60,7 +57,7 @@ function checkedAnyCount(statements: Statements, sql: string): { text: string; p
 describe("every statement", () => {
   it("is found", () => {
     const rooms = new Set(written.map(({ at }) => at.split("/")[2]));
-    expect([...rooms].sort()).toEqual(["evidence", "identity", "intent", "policy", "storage"]);
+    expect([...rooms].sort()).toEqual(["evidence", "gates", "identity", "intent", "policy", "storage"]);
     expect(written.map(({ sql }) => sql)).toEqual(expect.arrayContaining([lock_sql.take, timer_sql.set]));
   });
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { lastApproved, run_counts } from "../../server/src/intent/history_store.ts";
 import { auditedRow, findRun, insertRun, listRuns, migrations } from "../../server/src/intent/store.ts";
 import type { Migration, Storage, Value } from "../../server/src/storage/contract.ts";
 import { need } from "../fixtures/need.ts";
@@ -73,5 +74,46 @@ function sessionsOver(open: () => Promise<Store | undefined>): void {
     expect(await listed("S")).toEqual([]);
     expect((await listed()).filter((id) => id === "run_1")).toEqual(["run_1"]);
     await storage().write((tx) => tx.run("DELETE FROM runs WHERE id = 'run_2'", [], 1));
+  });
+
+  it("what watches a contract counts its version's ended runs, and people see what they approved last", async (context) => {
+    need(context, "postgres", store === undefined ? postgresMissing() : undefined);
+    const old = (await findRun(storage(), "run_1"))!;
+    const of = {
+      ...old,
+      state: "ended" as const,
+      contract: "watched",
+      contract_version: 2,
+      termination: "completed" as const,
+    };
+    const blocked = [{ host: "a.example", method: "GET", count: 1 }];
+    const rows = [
+      { ...of, id: "run_3", ended_at: 10, approval: "apr_1", snapshot: "snp_3" },
+      {
+        ...of,
+        id: "run_4",
+        ended_at: 20,
+        approval: "apr_2",
+        termination: "approval_declined" as const,
+        override: "decline" as const,
+      },
+      { ...of, id: "run_5", ended_at: 20, termination: "denied" as const },
+      { ...of, id: "run_6", ended_at: 20, termination: "cpu_exceeded" as const, blocked },
+      { ...of, id: "run_7", ended_at: 20, contract_version: 1, termination: "denied" as const },
+      { ...of, id: "run_8", ended_at: null, state: "queued" as const, termination: null },
+    ] as (typeof old)[];
+    await storage().write((tx) => {
+      for (const row of rows) insertRun(tx, row);
+    });
+    for (const row of rows) expect(await findRun(storage(), row.id)).toEqual(row);
+    const asked = { tenant: old.tenant, contract: "watched", version: 2 };
+    const none = { runs: 0, denied: 0, failed: 0, overridden: 0, drifted: 0 };
+    const all = { runs: 4, denied: 1, failed: 1, overridden: 1, drifted: 1 };
+    expect(await run_counts.count(storage(), { ...asked, since: 0 })).toEqual(all);
+    expect(await run_counts.count(storage(), { ...asked, since: 20 })).toEqual({ ...all, runs: 3 });
+    expect(await run_counts.count(storage(), { ...asked, since: 21 })).toEqual(none);
+    expect(await lastApproved(storage(), "ten_1", "watched")).toMatchObject({ id: "run_3", snapshot: "snp_3" });
+    expect(await lastApproved(storage(), "ten_2", "watched")).toBeUndefined();
+    await storage().write((tx) => tx.run("DELETE FROM runs WHERE contract = 'watched'", [], rows.length));
   });
 }

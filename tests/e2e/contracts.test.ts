@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,8 @@ type Who = Record<string, string | undefined>;
 const owner = (): Who => ({ GANTRY_URL: server.url, GANTRY_TOKEN: server.token });
 const agent = (): Who => ({ GANTRY_URL: server.url, GANTRY_TOKEN: agent_token });
 /** Logged in by a link, and by nothing else. */
-const human = (): Who => ({ GANTRY_URL: server.url, GANTRY_TOKEN: undefined, XDG_CONFIG_HOME: home });
+let human_token: string | undefined;
+const human = (): Who => ({ GANTRY_URL: server.url, GANTRY_TOKEN: human_token, XDG_CONFIG_HOME: home });
 const run = (who: Who, ...words: string[]): Promise<Finished> => cli(words, { cwd: home, env: who });
 async function approve(id: string): Promise<void> {
   const shown = await run(human(), "approvals", "show", id, "--json");
@@ -39,6 +40,10 @@ beforeAll(async () => {
   const [link = ""] = /gtr_lnk_[0-9A-Za-z]{36}/.exec(server.printed) ?? [];
   const login = await run(human(), "login", link);
   expect(login.code, login.stderr).toBe(0);
+  // A later start of the server has another URL, for which nobody has logged in.
+  const logins = join(home, "gantry", "logins");
+  const [kept = ""] = await readdir(logins);
+  human_token = (JSON.parse(await readFile(join(logins, kept), "utf8")) as { token: string }).token;
   const scopes = ["run:submit", "run:read", "contract:read", "contract:propose"].flatMap((one) => ["--scope", one]);
   agent_token = (await run(owner(), "tokens", "mint", "--actor", "local", ...scopes)).stdout.trim();
 });

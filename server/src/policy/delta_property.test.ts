@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { anyContract, anyRequest, contractPair, thinned } from "../../../tests/fixtures/contract_arbitraries.ts";
+import {
+  anyContract,
+  anyRequest,
+  contractPair,
+  fewPolicies,
+  fewRules,
+  flagRequest,
+  nearRequest,
+  thinned,
+} from "../../../tests/fixtures/contract_arbitraries.ts";
 import type { Contract, PolicyRequest } from "./contract.ts";
 import { Decider } from "./decide.ts";
 import { contractDelta } from "./delta.ts";
@@ -9,7 +18,7 @@ import { freezeContract } from "./store.ts";
 
 const decider = new Decider();
 const STRICTNESS = ["allow", "needs_human", "deny"];
-const requests = fc.array(anyRequest, { minLength: 8, maxLength: 8 });
+const several = (request: fc.Arbitrary<PolicyRequest>) => fc.array(request, { minLength: 8, maxLength: 8 });
 
 /** How strict the contract is about each request. */
 function answers(contract: Contract, asked: PolicyRequest[]): number[] {
@@ -19,10 +28,14 @@ function answers(contract: Contract, asked: PolicyRequest[]): number[] {
 }
 
 /** How often a pair was called tightening although it differs: a property that nothing meets proves nothing. */
-function holds(pairs: fc.Arbitrary<[Contract, Contract]>, runs: number): { tightening: number; denied: number } {
+function holds(
+  pairs: fc.Arbitrary<[Contract, Contract]>,
+  runs: number,
+  request = anyRequest,
+): { tightening: number; denied: number } {
   const seen = { tightening: 0, denied: 0 };
   fc.assert(
-    fc.property(pairs, requests, ([before, after], asked) => {
+    fc.property(pairs, several(request), ([before, after], asked) => {
       const delta = contractDelta(before, after);
       if (delta.loosens || delta.lines.length === 0) return;
       seen.tightening += 1;
@@ -48,6 +61,18 @@ describe("what is called tightening allows nothing that was denied, and asks nob
     const { tightening, denied } = holds(thinned, 600);
     expect(tightening).toBeGreaterThan(60);
     expect(denied).toBeGreaterThan(10);
+  }, 120_000);
+
+  it("for rules of which the first that matches counts", () => {
+    const { tightening, denied } = holds(fewRules, 600, nearRequest);
+    expect(tightening).toBeGreaterThan(100);
+    expect(denied).toBeGreaterThan(100);
+  }, 120_000);
+
+  it("for Cedar policies, of which one that fails denies", () => {
+    const { tightening, denied } = holds(fewPolicies, 400, flagRequest);
+    expect(tightening).toBeGreaterThan(20);
+    expect(denied).toBeGreaterThan(20);
   }, 120_000);
 });
 

@@ -38,7 +38,7 @@ export const body: Refusal[] = [
     at: { at: "/limits/cpu_mss" },
     says: /did you mean "cpu_ms"/,
   },
-  ...(["plan", "task", "gate", "budget"] as const).map(
+  ...(["plan", "lease", "gate", "budget"] as const).map(
     (name): Refusal => ({
       what: `the member ${name}, which nothing here understands`,
       send: run({ [name]: name === "plan" ? { hosts: [] } : "s1" }),

@@ -341,6 +341,8 @@ export const LINKS_OPEN_MAX = 10;
 export const LOGIN_LIFE_MS = 12 * 3_600_000;
 /** Active keys of one actor. */
 export const KEYS_PER_ACTOR_MAX = 20;
+/** Public keys that are kept ready to verify with. */
+export const KEYS_IMPORTED_MAX = 1_024;
 /** UTF-8 bytes of a compact JWS, before any of it is decoded. */
 export const JWS_BYTES_MAX = 8_192;
 /** From `iat` to `exp` of a signed task. */

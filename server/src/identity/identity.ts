@@ -25,6 +25,7 @@ import {
 } from "./contract.ts";
 import { usableScopes } from "./delegation.ts";
 import type { Desk } from "./desk.ts";
+import { PublicKeys } from "./jws.ts";
 import { type KeyRequest, registerKey, revokeKey } from "./keys.ts";
 import { LatestClock } from "./latest_clock.ts";
 import { type Login, useLink } from "./links.ts";
@@ -64,6 +65,7 @@ export class IdentityRegistry implements Identity {
   readonly #desk: Desk;
   readonly #cache = new PrincipalCache();
   readonly #rate = new AuthRate();
+  readonly #keys = new PublicKeys();
   readonly #live_run: LiveRunOf;
   readonly #agreements: Pick<Agreements, "agree">;
   #instance: string | undefined;
@@ -149,7 +151,7 @@ export class IdentityRegistry implements Identity {
       const { clock, storage } = this.#desk;
       this.#rate.demand(from, clock.now());
       await clock.ready();
-      return verifyTask(storage, clock, jws, await this.instance());
+      return verifyTask(storage, this.#keys, clock, jws, await this.instance());
     });
   }
 
@@ -165,7 +167,7 @@ export class IdentityRegistry implements Identity {
   }
 
   verifyCodeSignature(tenant: TenantId, code_hash: string, jws: string): Promise<ActorId | undefined> {
-    return codeSigner(this.#desk.storage, this.#desk.clock, { tenant, code_hash, jws });
+    return codeSigner(this.#desk.storage, this.#keys, this.#desk.clock, { tenant, code_hash, jws });
   }
 
   confirm(reader: Reader, who: Principal): Promise<void> {

@@ -1,7 +1,7 @@
 import { compactVerify, decodeProtectedHeader, importJWK } from "jose";
 import { GantryError } from "../kernel/errors.ts";
 import type { Reader } from "../storage/contract.ts";
-import { JWS_BYTES_MAX, type KeyUse, task_errors } from "./contract.ts";
+import { JWS_BYTES_MAX, KEYS_IMPORTED_MAX, type KeyUse, task_errors } from "./contract.ts";
 import { type KeyRow, readUses, selectKey } from "./key_store.ts";
 
 /** RFC 7515, 7.1; an Ed25519 signature has 64 bytes (RFC 8032, 5.1.6). */
@@ -16,6 +16,26 @@ export const JWS_TYPES = {
   code: "gantry-code+jwt",
 } as const satisfies Record<KeyUse, string>;
 
+/** Imported keys by their `x`: an import costs a third of a verification. Whether a key is good is read each time. */
+export class PublicKeys {
+  readonly #imported = new Map<string, ImportedKey>();
+
+  /** @throws when no key has this `x`. */
+  async of(x: string): Promise<ImportedKey> {
+    const known = this.#imported.get(x);
+    if (known !== undefined) return known;
+    const imported = await importJWK({ kty: "OKP", crv: "Ed25519", x }, "EdDSA");
+    if (this.#imported.size >= KEYS_IMPORTED_MAX) this.#imported.clear();
+    this.#imported.set(x, imported);
+    return imported;
+  }
+
+  get size(): number {
+    return this.#imported.size;
+  }
+}
+type ImportedKey = Awaited<ReturnType<typeof importJWK>>;
+
 export interface OpenedJws {
   key: KeyRow;
   /** Signed, and not judged any further. */
@@ -28,15 +48,14 @@ export interface OpenedJws {
  * nothing in it can choose how it is judged (RFC 8725, 3.1, 3.10, 3.11).
  * @throws TASK_SIGNATURE
  */
-export async function openJws(reader: Reader, jws: string, use: KeyUse): Promise<OpenedJws> {
+export async function openJws(reader: Reader, keys: PublicKeys, jws: string, use: KeyUse): Promise<OpenedJws> {
   const kid = judgeHeader(jws, JWS_TYPES[use]);
   const key = await selectKey(reader, kid);
   if (key === undefined || key.state !== "active" || !readUses(key.uses_json).includes(use)) {
     throw refused(`no active key ${kid} is registered that may sign this`);
   }
   try {
-    const public_key = await importJWK({ kty: "OKP", crv: "Ed25519", x: key.public_x }, "EdDSA");
-    const { payload } = await compactVerify(jws, public_key, { algorithms: ["EdDSA"] });
+    const { payload } = await compactVerify(jws, await keys.of(key.public_x), { algorithms: ["EdDSA"] });
     return { key, claims: JSON.parse(decoder.decode(payload)) };
   } catch {
     // Why is the signer's to find out: what an answer says here helps who tries.

@@ -32,6 +32,8 @@ export async function selectLink(reader: Reader, hash: string): Promise<LinkRow 
   return row === undefined ? undefined : linkRow.parse(row);
 }
 
+const countsRow = z.object({ n: z.int(), open: z.int() });
+
 /** How many links the actor ever had, and how many are open now. */
 export async function countLinks(reader: Reader, actor: ActorId, now: number): Promise<{ all: number; open: number }> {
   const row = await reader.get(
@@ -39,7 +41,7 @@ export async function countLinks(reader: Reader, actor: ActorId, now: number): P
      FROM login_links WHERE actor_id = ?`,
     [now, actor],
   );
-  const { n, open } = z.object({ n: z.int(), open: z.int() }).parse(row);
+  const { n, open } = countsRow.parse(row);
   return { all: n, open };
 }
 

@@ -46,6 +46,8 @@ export async function listTenants(reader: Reader, o: After): Promise<TenantRow[]
   return rows.map((row) => tenantRow.parse(row));
 }
 
+const nameRow = z.tuple([z.string(), z.string()]);
+
 /** Names of the actors, by id: those of a chain, so there are few. */
 export async function namesOf(reader: Reader, tenant: TenantId, actors: string[]): Promise<Map<string, string>> {
   if (actors.length === 0) return new Map();
@@ -54,7 +56,7 @@ export async function namesOf(reader: Reader, tenant: TenantId, actors: string[]
     tenant,
     ...actors,
   ]);
-  return new Map(rows.map((row) => z.tuple([z.string(), z.string()]).parse([row["id"], row["name"]])));
+  return new Map(rows.map((row) => nameRow.parse([row["id"], row["name"]])));
 }
 
 function narrowed(by: Record<string, string | undefined>): { text: string; params: Value[] } {

@@ -360,6 +360,8 @@ export async function selectTokensBelow(reader: Reader, id: TokenId, rows: numbe
   return found.map((row) => tokenRow.parse(row));
 }
 
+const statesRow = z.object({ tenant: z.string().nullable(), active: z.int() });
+
 /** The states that a token's life depends on: its tenant's, and those of every actor in its chain. */
 export async function selectStates(
   reader: Reader,
@@ -372,6 +374,6 @@ export async function selectStates(
        (SELECT count(*) FROM actors WHERE tenant_id = ? AND state = 'active' AND id IN (${marks})) AS active`,
     [tenant, tenant, ...actors],
   );
-  const { tenant: state, active } = z.object({ tenant: z.string().nullable(), active: z.int() }).parse(row);
+  const { tenant: state, active } = statesRow.parse(row);
   return { tenant: state ?? undefined, active };
 }

@@ -10,10 +10,12 @@ import {
   JTIS_SWEPT_MAX,
   JWS_BYTES_MAX,
   KEY_USES,
+  KEYS_IMPORTED_MAX,
   type KeyUse,
   TASK_LIFE_MAX_MS,
   TASK_SKEW_MS,
 } from "./contract.ts";
+import { PublicKeys } from "./jws.ts";
 
 type Key = Awaited<ReturnType<typeof generateKeyPair>>["privateKey"];
 
@@ -331,6 +333,16 @@ describe("a signature over code", () => {
     await ground.identity.revokeKey(ground.owner, signer.registered.kid);
     expect(await author(good)).toBeUndefined();
   });
+});
+
+it("KEYS_IMPORTED_MAX keys are kept ready, and one more begins anew", async () => {
+  const keys = new PublicKeys();
+  const x = (i: number) => Buffer.alloc(32, 0).fill(String(i).padStart(8, "0")).toString("base64url");
+  for (let i = 0; i < KEYS_IMPORTED_MAX; i++) await keys.of(x(i));
+  expect(keys.size).toBe(KEYS_IMPORTED_MAX);
+  expect(await keys.of(x(0))).toBe(await keys.of(x(0)));
+  await keys.of(x(KEYS_IMPORTED_MAX));
+  expect(keys.size).toBe(1);
 });
 
 it("no private half of a key is ever in the store", async () => {

@@ -1,9 +1,9 @@
 import { z } from "zod";
+import { assert } from "../kernel/assert.ts";
 import { GantryError, hasCode } from "../kernel/errors.ts";
 import type { ActorId, TenantId } from "../kernel/ids.ts";
 import type { Reader, Tx } from "../storage/contract.ts";
 import {
-  actor_errors,
   CHAIN_LINKS_MAX,
   type ChainLink,
   chain_errors,
@@ -14,12 +14,13 @@ import {
   task_errors,
   type VerifiedTask,
 } from "./contract.ts";
-import { openJws } from "./jws.ts";
+import { openJws, type PublicKeys } from "./jws.ts";
 import { deleteEndedClaims, insertClaim, type KeyRow, selectClaim } from "./key_store.ts";
 import type { LatestClock } from "./latest_clock.ts";
 import { chainHash } from "./records.ts";
 import { demandActiveChain } from "./standing.ts";
-import { readCeiling, selectActor } from "./store.ts";
+import { type ActorRow, readCeiling, selectActor } from "./store.ts";
+import { selectAccountable } from "./tenant_store.ts";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "is not a SHA-256 as 64 hex digits");
 
@@ -44,6 +45,9 @@ const taskClaims = z.strictObject({
 });
 type TaskClaims = z.infer<typeof taskClaims>;
 
+/** One level of `act`. Here and not where it is used: to make a schema costs more than all the rest of a task. */
+const actClaim = z.strictObject({ sub: z.string().max(64), act: z.unknown().optional() });
+
 const codeClaims = z.strictObject({ code_hash: sha256, iat: seconds });
 
 /**
@@ -53,23 +57,25 @@ const codeClaims = z.strictObject({ code_hash: sha256, iat: seconds });
  */
 export async function verifyTask(
   reader: Reader,
+  keys: PublicKeys,
   clock: LatestClock,
   jws: string,
   instance: string,
 ): Promise<{ who: Principal; task: VerifiedTask }> {
-  const { key, claims: raw } = await openJws(reader, jws, "task");
+  const { key, claims: raw } = await openJws(reader, keys, jws, "task");
   const parsed = taskClaims.safeParse(raw);
   if (!parsed.success) throw claimsRefused(parsed.error.issues.map(said).join("; "));
   const claims = parsed.data;
   judgeNames(claims, key, instance);
   await judgeTimes(claims, clock);
-  const chain = await judgeChain(reader, claims, key);
+  const accountable = await judgeChain(reader, claims, key);
+  const chain = accountable.map(({ id, kind }): ChainLink => ({ actor: id, kind, via: "key", ref: key.kid }));
   await demandActiveChain(reader, key.tenant_id, chain);
   const { contract, snapshot, code_hash, input_hash, jti } = claims;
   // With the skew, for that long a replay of it would be taken for the first.
   const expires_at = claims.exp * 1_000 + TASK_SKEW_MS;
   return {
-    who: await principalOf(reader, key, chain),
+    who: principalOf(key, chain, accountable.at(-1)),
     task: { jti, expires_at, contract, snapshot, code_hash, input_hash },
   };
 }
@@ -102,18 +108,12 @@ async function judgeTimes({ iat, exp }: TaskClaims, clock: LatestClock): Promise
  * The chain is the issuer's accountability as it is registered: each actor is owned by the one before it. The claim
  * `act` must say the same (RFC 8693, 4.1: the outermost is who acts, those inside are who it acts for).
  */
-async function judgeChain(reader: Reader, { act }: TaskClaims, key: KeyRow): Promise<ChainLink[]> {
-  const chain: ChainLink[] = [];
-  for (let next: ActorId | null = key.actor_id; next !== null; ) {
-    const row = await selectActor(reader, key.tenant_id, next);
-    if (row === undefined || chain.length >= CHAIN_LINKS_MAX) {
-      throw new GantryError(chain_errors.INVALID, { detail: `A chain has at most ${CHAIN_LINKS_MAX} links.` });
-    }
-    chain.unshift({ actor: row.id, kind: row.kind, via: "key", ref: key.kid });
-    next = row.owner_actor_id;
-  }
+async function judgeChain(reader: Reader, { act }: TaskClaims, key: KeyRow): Promise<ActorRow[]> {
+  const rows = await selectAccountable(reader, key.tenant_id, key.actor_id);
+  const whole = rows.length > 0 && rows.length <= CHAIN_LINKS_MAX && rows[0]?.owner_actor_id === null;
+  if (!whole) throw new GantryError(chain_errors.INVALID, { detail: `A chain has at most ${CHAIN_LINKS_MAX} links.` });
   const claimed = actorsClaimed(act);
-  if (claimed.length === chain.length && claimed.every((actor, i) => actor === chain[i]?.actor)) return chain;
+  if (claimed.length === rows.length && claimed.every((actor, i) => actor === rows[i]?.id)) return rows;
   throw new GantryError(chain_errors.INVALID, {
     detail: "act does not name the issuer and who answers for it, as they are registered.",
   });
@@ -123,7 +123,7 @@ async function judgeChain(reader: Reader, { act }: TaskClaims, key: KeyRow): Pro
 function actorsClaimed(act: unknown): string[] {
   const actors: string[] = [];
   for (let next = act; next !== undefined; ) {
-    const link = z.strictObject({ sub: z.string().max(64), act: z.unknown().optional() }).safeParse(next);
+    const link = actClaim.safeParse(next);
     if (!link.success || actors.length >= CHAIN_LINKS_MAX) {
       throw claimsRefused(`act is {sub, act?}, nested at most ${CHAIN_LINKS_MAX} deep`);
     }
@@ -134,10 +134,9 @@ function actorsClaimed(act: unknown): string[] {
 }
 
 /** A task may start its run and nothing else. */
-async function principalOf(reader: Reader, key: KeyRow, chain: ChainLink[]): Promise<Principal> {
-  const row = await selectActor(reader, key.tenant_id, key.actor_id);
-  if (row === undefined) throw new GantryError(actor_errors.UNKNOWN, { detail: `There is no actor ${key.actor_id}.` });
-  const ceiling = readCeiling(row.ceiling_json);
+function principalOf(key: KeyRow, chain: ChainLink[], actor: ActorRow | undefined): Principal {
+  assert(actor?.id === key.actor_id, "a task's chain ends with its issuer");
+  const ceiling = readCeiling(actor.ceiling_json);
   const may_submit = ceiling === null || ceiling.includes("run:submit");
   return Object.freeze({
     tenant: key.tenant_id,
@@ -172,11 +171,12 @@ export async function claimTask(
 /** Who signed this code; undefined when the signature does not hold. */
 export async function codeSigner(
   reader: Reader,
+  keys: PublicKeys,
   clock: LatestClock,
   asked: { tenant: TenantId; code_hash: string; jws: string },
 ): Promise<ActorId | undefined> {
   try {
-    const { key, claims } = await openJws(reader, asked.jws, "code");
+    const { key, claims } = await openJws(reader, keys, asked.jws, "code");
     const parsed = codeClaims.safeParse(claims);
     if (!parsed.success || key.tenant_id !== asked.tenant || parsed.data.code_hash !== asked.code_hash)
       return undefined;

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { ActorId, TenantId } from "../kernel/ids.ts";
 import type { Reader, Tx } from "../storage/contract.ts";
-import type { TenantRow } from "./store.ts";
+import { CHAIN_LINKS_MAX } from "./contract.ts";
+import { type ActorRow, actorRow, type TenantRow } from "./store.ts";
 
 /** Rows of one read; a list of all is read page by page, because a tenant may have more than one read gives. */
 const PAGE_ROWS = 500;
@@ -50,6 +51,7 @@ export function deleteProposal(tx: Tx, approval: string): void {
   tx.run("DELETE FROM setting_proposals WHERE approval = ?", [approval]);
 }
 
+const ownedRow = z.object({ id: z.custom<ActorId>() });
 const humanRow = z.object({ id: z.custom<ActorId>(), name: z.string(), ceiling_json: z.string() });
 
 /** Active humans of the tenant, by id. */
@@ -66,6 +68,20 @@ export async function selectActiveHumans(reader: Reader, tenant: TenantId): Prom
   }
 }
 
+/** The actor and who answers for it, principal first; one more than a chain may have says that it is too long. */
+export async function selectAccountable(reader: Reader, tenant: TenantId, actor: ActorId): Promise<ActorRow[]> {
+  const rows = await reader.all(
+    `WITH RECURSIVE above (id, owner, height) AS (
+       SELECT id, owner_actor_id, 0 FROM actors WHERE tenant_id = ? AND id = ?
+       UNION ALL SELECT a.id, a.owner_actor_id, b.height + 1 FROM actors a JOIN above b ON a.id = b.owner
+         WHERE b.height < ?
+     )
+     SELECT a.* FROM above b JOIN actors a ON a.id = b.id ORDER BY b.height DESC`,
+    [tenant, actor, CHAIN_LINKS_MAX],
+  );
+  return rows.map((row) => actorRow.parse(row));
+}
+
 /** The actor and all that it owns, at any depth, by id. */
 export async function selectOwned(reader: Reader, tenant: TenantId, actor: ActorId): Promise<ActorId[]> {
   const found: ActorId[] = [];
@@ -78,7 +94,7 @@ export async function selectOwned(reader: Reader, tenant: TenantId, actor: Actor
        SELECT id FROM owned WHERE id > ? ORDER BY id LIMIT ?`,
       [tenant, actor, found.at(-1) ?? "", PAGE_ROWS],
     );
-    found.push(...rows.map((row) => z.custom<ActorId>().parse(row["id"])));
+    found.push(...rows.map((row) => ownedRow.parse(row).id));
     if (rows.length < PAGE_ROWS) return found;
   }
 }

@@ -12,7 +12,7 @@ import { KeyRotation } from "./rotation.ts";
 import { selectLog } from "./store.ts";
 
 const ORIGIN = "rotation.test/log";
-const FIRST = 4;
+const FIRST = 5;
 
 let ground: Ground;
 const open = async (o: GroundOptions = {}): Promise<void> => {

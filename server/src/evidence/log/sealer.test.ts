@@ -20,8 +20,8 @@ import { Sealer } from "./sealer.ts";
 import { leafHash, rootOf } from "./tree.ts";
 
 const ORIGIN = "sealer.test/log";
-/** Entries of a new ground: tenant, two actors, a token. */
-const FIRST = 4;
+/** Entries of a new ground: tenant, two actors, a token, a login link. */
+const FIRST = 5;
 
 let ground: Ground;
 let released: Checkpoint[];

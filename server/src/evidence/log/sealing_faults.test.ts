@@ -10,7 +10,7 @@ import { checkpointText, signNote } from "./note.ts";
 import { generateKey } from "./private_key.ts";
 
 const ORIGIN = "faults.test/log";
-const FIRST = 4;
+const FIRST = 5;
 
 let ground: Ground;
 let clock: VirtualClock;
@@ -76,13 +76,13 @@ describe("a log that is not what was released", () => {
     ["a tile less", "DELETE FROM evidence_tiles WHERE level = 0 AND n = 1", []],
     ["another root", "UPDATE evidence_log SET root = ?", [new Uint8Array(32)]],
     ["another size", "UPDATE evidence_log SET size = size - 1", []],
-    ["no checkpoint of its size", "UPDATE evidence_checkpoints SET size = 1 WHERE size = 304", []],
+    ["no checkpoint of its size", "UPDATE evidence_checkpoints SET size = 1 WHERE size = 305", []],
     [
       "another root in its checkpoint",
-      "UPDATE evidence_checkpoints SET root = ? WHERE size = 304",
+      "UPDATE evidence_checkpoints SET root = ? WHERE size = 305",
       [new Uint8Array(32)],
     ],
-    ["another note", "UPDATE evidence_checkpoints SET note = 'faults.test/log' WHERE size = 304", []],
+    ["another note", "UPDATE evidence_checkpoints SET note = 'faults.test/log' WHERE size = 305", []],
   ] as const)("with %s is not sealed any further", async (_what, sql, params) => {
     await edit(sql, [...params]);
     const newest = Number((await ground.storage.get("SELECT MAX(size) AS n FROM evidence_checkpoints", []))?.["n"]);
@@ -111,7 +111,7 @@ describe("a log that is not what was released", () => {
 });
 
 describe("an older copy of the database", () => {
-  /** Of the log of 4 entries. */
+  /** Of the log of a new ground. */
   const copy = () => path("copy.db");
   beforeEach(async () => {
     await ground.seal();

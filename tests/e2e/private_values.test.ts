@@ -56,7 +56,8 @@ async function approveWhatWaits(at: TestServer): Promise<void> {
     expect(answer.status, path).toBeLessThan(300);
     return (await answer.json()) as T;
   };
-  const { secret: token } = await call<{ secret: string }>("/v1/login", undefined, { link });
+  const login = await call<{ token: { secret: string } }>("/v1/login", undefined, { link });
+  const token = login.token.secret;
   const waiting = await call<Page<{ id: string; statement_hash: string }>>("/v1/approvals?status=pending", token);
   expect(waiting.items).toHaveLength(1);
   for (const { id, statement_hash } of waiting.items) {

@@ -101,7 +101,7 @@ describe("the audit of a ledger", () => {
       const { identity, owner, storage } = ledger;
       const policy = new ContractPolicy(ledger);
       const text = (wall: number) => `kind: Contract\nname: probe\nextends: scratch\nlimits: { wall_ms: ${wall} }\n`;
-      for (let wall = 1_000; wall < 1_012; wall++) await policy.apply({ name: "probe.yaml", text: text(wall) }, owner);
+      for (let wall = 1_012; wall > 1_000; wall--) await policy.apply({ name: "probe.yaml", text: text(wall) }, owner);
       expect(await ledger.audit()).toMatchObject({ ok: true, counts: { rows: 4 + 12 } });
       const { tenant } = await identity.createTenant(owner, "second");
       await identity.setTenantState(owner, tenant.id, "suspended");

@@ -34,7 +34,7 @@ it("a ledger that the sealer has sealed passes, while it grows, after restarts a
     for (let life = 0; life < 3; life++) {
       await append(ground, 900);
       const policy = new ContractPolicy(ground);
-      const text = `kind: Contract\nname: probe\nextends: scratch\nlimits: { wall_ms: ${1_000 + life} }\n`;
+      const text = `kind: Contract\nname: probe\nextends: scratch\nlimits: { wall_ms: ${1_000 - life} }\n`;
       await policy.apply({ name: "probe.yaml", text }, ground.owner);
       const [, report] = await Promise.all([append(ground, 500), audit(ground)]);
       expect(report).toMatchObject({ ok: true, first_bad: null });

@@ -72,7 +72,7 @@ describe("POST /v1/evidence/audits", () => {
     expect(answer.status).toBe(200);
     expect(answer.headers.get("content-type")).toBe("application/x-ndjson");
     const lines = await linesOf(answer);
-    expect(lines[0]).toEqual({ progress: { part: "entries", done: 0, total: 24 } });
+    expect(lines[0]).toEqual({ progress: { part: "entries", done: 0, total: 25 } });
     expect(lines.at(-1)).toMatchObject({ result: { ok: true, size: 24, compared: { saved: 24 }, first_bad: null } });
   });
 

@@ -76,10 +76,7 @@ pool.script = () => {
   return { result: '{"sum":3}' };
 };
 const compiler = createCompiler(esbuildTransform(clock));
-const gating = await buildGates(
-  { webhooks_private: false },
-  { ...common, storage, files, ledger, identity, policy, state_key },
-);
+const gating = buildGates({ webhooks_private: false }, { ...common, storage, ledger, identity, policy, state_key });
 const runs = createRuns({
   ...common,
   ...gating,

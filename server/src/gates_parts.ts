@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Config } from "./config.ts";
 import type { Ledger } from "./evidence/contract.ts";
-import { openGateKey } from "./gates/gate_key.ts";
+import { gateKey } from "./gates/gate_key.ts";
 import { createGates, type GatesLife } from "./gates/gates.ts";
 import { gateRoutes } from "./gates/routes.ts";
 import { WebhookList } from "./gates/webhook_list.ts";
@@ -21,8 +21,7 @@ import type { Metrics } from "./kernel/telemetry.ts";
 import type { PhaseWatch, PolicyNotices } from "./policy/contract.ts";
 import { Phases } from "./policy/phase.ts";
 import type { ContractPolicy } from "./policy/policy.ts";
-import { agreementsOf } from "./storage/agreements.ts";
-import type { PrivateFiles, Storage } from "./storage/contract.ts";
+import type { Storage } from "./storage/contract.ts";
 
 export interface GatesGround {
   clock: Clock;
@@ -31,11 +30,10 @@ export interface GatesGround {
   log: Logger;
   metrics: Metrics;
   storage: Storage;
-  files: PrivateFiles;
   ledger: Ledger;
   identity: IdentityRegistry;
   policy: ContractPolicy;
-  /** What webhooks' secrets are sealed with. */
+  /** What the key of votes, and those that webhooks' secrets are sealed with, are derived from. */
   state_key: Uint8Array;
 }
 
@@ -51,14 +49,13 @@ export interface GatesParts {
  * The gates room, and those below that ask it: policy for contracts, identity for settings. Before the timers of storage
  * start. Runs enter themselves with `enterRuns`.
  */
-export async function buildGates(config: Pick<Config, "webhooks_private">, ground: GatesGround): Promise<GatesParts> {
-  const { storage, files, random, clock, ledger, identity, policy } = ground;
+export function buildGates(config: Pick<Config, "webhooks_private">, ground: GatesGround): GatesParts {
+  const { clock, ledger, identity, policy } = ground;
   const keys = webhookKeys(ground.state_key);
   const sender = createSender(clock, { public_only: !config.webhooks_private });
   const notices = new WebhookNotices({ ...ground, sender, keys });
   const webhooks = new WebhookList({ ...ground, keys, notices, private_addresses: config.webhooks_private });
-  const key = await openGateKey(agreementsOf(storage), files, random);
-  const gates = createGates({ ...ground, notifier: notices, key });
+  const gates = createGates({ ...ground, notifier: notices, key: gateKey(ground.state_key) });
   gates.enter("contract", policy.subject);
   gates.enter("setting", { decided: (tx, decided) => identity.settingDecided(tx, decided), settled() {} });
   policy.useApprovals(gates);

@@ -104,7 +104,7 @@ async function buildLower(config: Config, ground: Ground) {
     const owned = await bootstrap({ ...ground, storage, files, ledger, node: is_shared ? nodeId(config) : undefined });
     const identity = new IdentityRegistry({ ...ground, storage, ledger, agreements, live_run: liveRunOf });
     const policy = new ContractPolicy({ ...ground, storage, ledger });
-    const gating = await buildGates(config, { ...ground, storage, files, ledger, identity, policy, state_key });
+    const gating = buildGates(config, { ...ground, storage, ledger, identity, policy, state_key });
     // From here on nothing is recorded that the log could not take.
     await evidence.sealer.start();
     const documents = config.contracts.map((path) => ({ name: path, text: readContract(path) }));

@@ -1,9 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { openGateKey } from "../../server/src/gates/gate_key.ts";
-import { systemRandom } from "../../server/src/kernel/random.ts";
-import { openPrivateFiles } from "../../server/src/storage/adapters/private_files.ts";
+import { gateKey } from "../../server/src/gates/gate_key.ts";
 import { temporaryDirectory } from "../fixtures/sqlite_store.ts";
 
 const [, commands = ""] = /```sh\n(.*?)```/s.exec(
@@ -13,10 +11,7 @@ const [, commands = ""] = /```sh\n(.*?)```/s.exec(
 it("a service proof holds by openssl, as docs/approvals.md says, and a changed one does not", async () => {
   const directory = await temporaryDirectory();
   try {
-    const random = systemRandom();
-    const files = openPrivateFiles(directory.path, random);
-    const agreements = { find: async () => undefined, agree: async (_: string, value: string) => value };
-    const key = await openGateKey(agreements, files, random);
+    const key = gateKey(new Uint8Array(32).fill(7));
     const claims = {
       approval: "apr_1",
       statement_hash: "0".repeat(64),

@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -46,8 +45,6 @@ beforeEach(async (context) => {
   url = await postgres!.createDatabase();
   mkdirSync(join(shared, "keys"), { mode: 0o700 });
   writeFileSync(join(shared, "keys", "state.key"), Buffer.alloc(32, 7), { mode: 0o600 });
-  const gate_key = generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" });
-  writeFileSync(join(shared, "keys", "gate-ed25519.pem"), gate_key, { mode: 0o600 });
 });
 afterEach(async () => {
   for (const node of nodes) {

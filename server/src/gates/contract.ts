@@ -293,7 +293,6 @@ export const gate_errors = defineErrors("GATE", {
   UNSATISFIABLE: { status: 409, ...policy, title: "There are fewer humans who may decide than the gate asks for." },
   PENDING_MAX: { status: 429, retry: "later", whose: "capacity", title: "As many approvals wait as may." },
   TOO_LARGE: { status: 413, ...caller, title: "That is more than people are shown." },
-  KEY: { status: 500, retry: "never", whose: "gantry", title: "The key that proves votes cannot be used." },
   STORE_DOWN: { status: 503, retry: "safe", whose: "gantry", title: "Approvals cannot be read at the moment." },
 });
 export const break_glass_errors = defineErrors("BREAK_GLASS", {

@@ -1,33 +1,24 @@
 import { GantryError } from "../kernel/errors.ts";
-import type { BlastRadius, EffectRef } from "../policy/contract.ts";
+import { type BlastRadius, type EffectRef, matchesHost } from "../policy/contract.ts";
 import type { Tx } from "../storage/contract.ts";
 import { approval_errors } from "./contract.ts";
 import { type Executed, glassEnded } from "./execute.ts";
 import { altered, notExecutable } from "./judge.ts";
 import type { GateParts } from "./parts.ts";
 import type { Held } from "./records.ts";
-import { recordRefusal } from "./refusals.ts";
-import { isIntact, isOwnText, readStatement } from "./statement.ts";
-import { addCount, selectApproval, selectCounts } from "./store.ts";
+import { openApproval, recordRefusal } from "./refusals.ts";
+import { isIntact } from "./statement.ts";
+import { addCount, selectCounts } from "./store.ts";
 
 /**
  * Does a person stand behind this effect? Asked in the effect's own unit, which counts it. A refusal is returned, and
  * recorded in the same unit: the caller commits it.
  */
 export async function checkEffect(parts: GateParts, tx: Tx, effect: EffectRef): Promise<Executed> {
-  const row = await selectApproval(tx, effect.tenant, effect.approval);
-  if (row === undefined) {
-    return {
-      ok: false,
-      error: new GantryError(approval_errors.UNKNOWN, { detail: "The tenant has no such approval." }),
-    };
-  }
-  if (!isOwnText(row)) {
-    const error = altered(row);
-    await recordRefusal(parts, tx, row, { what: "effect", code: error.code, by: [], run: effect.run });
-    return { ok: false, error };
-  }
-  const held: Held = { row, statement: readStatement(row) };
+  const opened = await openApproval(parts, tx, effect, "effect");
+  if ("error" in opened) return { ok: false, error: opened.error };
+  const { held } = opened;
+  const { row } = held;
   const error = await effectFault(parts, tx, held, effect);
   if (error === undefined) {
     if (held.statement.blast_radius.effects_max !== null) addCount(tx, row.id, "effects");
@@ -60,7 +51,7 @@ async function effectFault(parts: GateParts, tx: Tx, held: Held, effect: EffectR
 }
 
 function reachFault({ hosts, methods }: BlastRadius, { host, method }: EffectRef): GantryError | undefined {
-  if (hosts.some((pattern) => isWithin(pattern, host)) && methods.includes(method)) return undefined;
+  if (hosts.some((pattern) => matchesHost(pattern, host)) && methods.includes(method)) return undefined;
   return new GantryError(approval_errors.SCOPE, {
     detail: `People approved ${methods.join(", ") || "no method"} to ${hosts.join(", ") || "no host"}, and nothing beyond.`,
   });
@@ -72,20 +63,4 @@ async function countFault(tx: Tx, { row, statement }: Held): Promise<GantryError
   const { effects } = await selectCounts(tx, row.id);
   if (effects < effects_max) return undefined;
   return new GantryError(approval_errors.USED, { detail: `The approved ${effects_max} effects have happened.` });
-}
-
-/** As in a contract's egress rules: `*` is exactly one label, `**` one or more; names are canonical ASCII. */
-export function isWithin(pattern: string, host: string): boolean {
-  const labels = host.split(".");
-  if (labels.some((label) => label === "")) return false;
-  const parts = pattern.split(".");
-  const fits = (part: number, label: number): boolean => {
-    const wanted = parts[part];
-    if (wanted === undefined) return label === labels.length;
-    if (label >= labels.length) return false;
-    if (wanted !== "**") return (wanted === "*" || wanted === labels[label]) && fits(part + 1, label + 1);
-    for (let next = label + 1; next <= labels.length; next++) if (fits(part + 1, next)) return true;
-    return false;
-  };
-  return fits(0, 0);
 }

@@ -7,9 +7,9 @@ import { selectGlassOf } from "./glass_store.ts";
 import { altered, demandApproval, notExecutable } from "./judge.ts";
 import type { GateParts } from "./parts.ts";
 import { type Held, markExecuted, markExpired, markSuperseded } from "./records.ts";
-import { recordRefusal } from "./refusals.ts";
-import { findStale, isIntact, isOwnText, readStatement } from "./statement.ts";
-import { selectApproval, selectVotes } from "./store.ts";
+import { openApproval, recordRefusal } from "./refusals.ts";
+import { findStale, isIntact } from "./statement.ts";
+import { selectVotes } from "./store.ts";
 
 export interface Execution {
   tenant: TenantId;
@@ -30,19 +30,10 @@ interface Fault {
  * of that unit: the caller commits it together with the end of what did not start.
  */
 export async function executeApproval(parts: GateParts, tx: Tx, asked: Execution): Promise<Executed> {
-  const row = await selectApproval(tx, asked.tenant, asked.approval);
-  if (row === undefined) {
-    return {
-      ok: false,
-      error: new GantryError(approval_errors.UNKNOWN, { detail: "The tenant has no such approval." }),
-    };
-  }
-  if (!isOwnText(row)) {
-    const error = altered(row);
-    await recordRefusal(parts, tx, row, { what: "execute", code: error.code, by: [], run: asked.run });
-    return { ok: false, error };
-  }
-  const held: Held = { row, statement: readStatement(row) };
+  const opened = await openApproval(parts, tx, asked, "execute");
+  if ("error" in opened) return { ok: false, error: opened.error };
+  const { held } = opened;
+  const { row } = held;
   const fault = await findFault(parts, tx, held, asked);
   if (fault === undefined) {
     await markExecuted(parts, tx, held);

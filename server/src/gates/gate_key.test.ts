@@ -2,10 +2,8 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
-import { agreementsOf } from "../storage/agreements.ts";
-import { GATE_KEY_FILE, openGateKey, type VoteClaims } from "./gate_key.ts";
+import { describe, expect, it } from "vitest";
+import { gateKey, type VoteClaims } from "./gate_key.ts";
 
 const claims: VoteClaims = {
   approval: "apr_1",
@@ -17,39 +15,16 @@ const claims: VoteClaims = {
 };
 
 describe("the key of service proofs", () => {
-  let ground: Ground;
-  const open = (files = ground.files) => openGateKey(agreementsOf(ground.storage), files, ground.random);
+  const state_key = new Uint8Array(32).fill(7);
 
-  beforeEach(async () => {
-    ground = await openGround();
-  });
-  afterEach(() => ground.remove());
-
-  it("is made once, and is the same ever after", async () => {
-    const [first, second] = await Promise.all([open(), open()]);
-    expect(second?.kid).toBe(first?.kid);
-    expect((await open()).kid).toBe(first?.kid);
+  it("is the same for every node that has the state key, and another for another", () => {
+    const { kid } = gateKey(state_key);
+    expect(gateKey(new Uint8Array(state_key)).kid).toBe(kid);
+    expect(gateKey(new Uint8Array(32).fill(8)).kid).not.toBe(kid);
   });
 
-  it("that is missing, another one or none stops the room: votes must be provable by one key", async () => {
-    const { kid } = await open();
-    const pem = Buffer.from((await ground.files.read(GATE_KEY_FILE))!).toString("utf8");
-    await ground.files.remove(GATE_KEY_FILE);
-    await expect(open()).rejects.toThrow(/GATE_KEY: .* is missing/);
-    await ground.files.replace(GATE_KEY_FILE, "no key");
-    await expect(open()).rejects.toThrow(/GATE_KEY: .* is no Ed25519 private key/);
-    const other = await openGround();
-    const theirs = await openGateKey(agreementsOf(other.storage), other.files, other.random);
-    await ground.files.replace(GATE_KEY_FILE, (await other.files.read(GATE_KEY_FILE))!);
-    await other.remove();
-    expect(theirs.kid).not.toBe(kid);
-    await expect(open()).rejects.toThrow(/GATE_KEY: .* is not the key/);
-    await ground.files.replace(GATE_KEY_FILE, pem);
-    expect((await open()).kid).toBe(kid);
-  });
-
-  it("reads its own proofs and no others", async () => {
-    const key = await open();
+  it("reads its own proofs and no others", () => {
+    const key = gateKey(state_key);
     const jws = key.prove(claims);
     expect(key.read(jws)).toEqual({ ...claims, iat: 1_700_000_000 });
     const [header, payload, signature] = jws.split(".") as [string, string, string];
@@ -61,8 +36,8 @@ describe("the key of service proofs", () => {
     }
   });
 
-  it("makes proofs that openssl verifies", async () => {
-    const key = await open();
+  it("makes proofs that openssl verifies", () => {
+    const key = gateKey(state_key);
     const directory = mkdtempSync(`${tmpdir()}/gantry-proof-`);
     const [header, payload, signature] = key.prove(claims).split(".") as [string, string, string];
     const verify = (signed: string) => {

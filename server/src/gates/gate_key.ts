@@ -1,14 +1,8 @@
-import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import { GantryError, hasCode } from "../kernel/errors.ts";
+import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from "node:crypto";
 import { sha256Hex } from "../kernel/hash.ts";
-import type { Random } from "../kernel/random.ts";
-import { type Agreements, type PrivateFiles, errors as storage_errors } from "../storage/contract.ts";
-import { gate_errors } from "./contract.ts";
 
-/** Signs votes, and nothing else: one key for two formats could be led to sign one as the other. */
-export const GATE_KEY_FILE = "keys/gate-ed25519.pem";
-const AGREEMENT = "gates.key";
 const SEED_BYTES = 32;
+const INFO = "gantry.gate.vote.v1";
 /** PKCS #8 around an Ed25519 seed (RFC 8410, 7). */
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 
@@ -35,34 +29,19 @@ export interface GateKey {
 }
 
 /**
- * The key of service proofs; made at first use. All nodes of a database sign with the same.
- * @throws GATE_KEY  it is no Ed25519 key, or not the one that earlier votes were signed with.
+ * The key of service proofs: it signs votes and nothing else, because one key for two formats could be led to sign one as
+ * the other. Derived (HKDF, RFC 5869) from the state key, which every node of a database has and must have: no further file
+ * that a backup or a second node could lack.
+ * @param state_key  32 bytes.
  */
-export async function openGateKey(agreements: Agreements, files: PrivateFiles, random: Random): Promise<GateKey> {
-  const agreed = await agreements.find(AGREEMENT);
-  const kept = await files.read(GATE_KEY_FILE);
-  if (kept === undefined && agreed !== undefined) throw foreign("is missing, and is not made anew, because it must be");
-  const key = keyOf(kept === undefined ? await createKey(files, random) : Buffer.from(kept).toString("utf8"));
-  if ((await agreements.agree(AGREEMENT, key.kid)) !== key.kid) throw foreign("is not");
-  return key;
+export function gateKey(state_key: Uint8Array): GateKey {
+  const seed = new Uint8Array(hkdfSync("sha256", state_key, "", INFO, SEED_BYTES));
+  const der = Buffer.concat([PKCS8_PREFIX, seed]);
+  return keyOf(createPrivateKey({ key: der, format: "der", type: "pkcs8" }));
 }
 
-/** Somebody may make the file between our look and our write: then theirs is the key. */
-async function createKey(files: PrivateFiles, random: Random): Promise<string> {
-  const der = Buffer.concat([PKCS8_PREFIX, random.bytes(SEED_BYTES)]);
-  const made = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
-  const pem = made.export({ format: "pem", type: "pkcs8" }).toString();
-  try {
-    await files.create(GATE_KEY_FILE, pem);
-    return pem;
-  } catch (error) {
-    if (!hasCode(error, storage_errors.FILE_EXISTS)) throw error;
-    return Buffer.from((await files.read(GATE_KEY_FILE)) ?? []).toString("utf8");
-  }
-}
-
-function keyOf(pem: string): GateKey {
-  const key = parse(pem);
+/** Synchronous, unlike a JOSE library over WebCrypto: proofs are read inside units, which await nothing but the store. */
+function keyOf(key: KeyObject): GateKey {
   const spki = createPublicKey(key);
   const kid = sha256Hex(spki.export({ format: "der", type: "spki" }));
   const header = encoded({ alg: "EdDSA", typ: "gantry-vote+jwt", kid });
@@ -85,26 +64,4 @@ function keyOf(pem: string): GateKey {
 
 function encoded(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString("base64url");
-}
-
-function parse(pem: string): KeyObject {
-  let key: KeyObject | undefined;
-  try {
-    key = createPrivateKey(pem);
-  } catch {
-    // The message of OpenSSL says nothing that helps, and the content is a secret.
-  }
-  if (key?.asymmetricKeyType === "ed25519") return key;
-  throw new GantryError(gate_errors.KEY, {
-    detail: `${GATE_KEY_FILE} is no Ed25519 private key in PEM (PKCS #8): restore it from a backup.`,
-  });
-}
-
-/** @param how  what the file is, before "the key". */
-function foreign(how: string): GantryError {
-  return new GantryError(gate_errors.KEY, {
-    detail:
-      `${GATE_KEY_FILE} ${how} the key that this database's votes were signed with. Copy the folder keys ` +
-      "from the data directory of another node of this database, or from its backup.",
-  });
 }

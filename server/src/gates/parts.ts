@@ -22,7 +22,7 @@ export interface GateParts {
   metrics: Metrics;
   log: Logger;
   notifier: Notifier;
-  /** Signs what Gantry saw of a vote; see `openGateKey`. */
+  /** Signs what Gantry saw of a vote; see `gateKey`. */
   key: GateKey;
 }
 

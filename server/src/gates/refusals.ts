@@ -1,10 +1,13 @@
 import type { Principal } from "../identity/contract.ts";
 import { GantryError, isGantryError } from "../kernel/errors.ts";
-import type { RunId } from "../kernel/ids.ts";
+import type { ApprovalId, RunId, TenantId } from "../kernel/ids.ts";
 import type { Tx } from "../storage/contract.ts";
-import { gate_errors, REFUSALS_RECORDED_MAX } from "./contract.ts";
+import { approval_errors, gate_errors, REFUSALS_RECORDED_MAX } from "./contract.ts";
 import { expireNow } from "./expiry.ts";
+import { altered } from "./judge.ts";
 import { actorsOf, type GateParts, type GateRoom } from "./parts.ts";
+import type { Held } from "./records.ts";
+import { isOwnText, readStatement } from "./statement.ts";
 import { type ApprovalRow, addCount, selectApproval, selectCounts } from "./store.ts";
 
 export interface Refusal {
@@ -13,6 +16,26 @@ export interface Refusal {
   /** Who was refused. */
   by: Principal["chain"];
   run?: RunId;
+}
+
+/**
+ * The approval that an action refers to, or why it stands behind nothing: absent, or not what was made, which is recorded.
+ * For what is answered and not thrown, because the refusal is part of the caller's unit.
+ */
+export async function openApproval(
+  parts: GateParts,
+  tx: Tx,
+  asked: { tenant: TenantId; approval: ApprovalId; run: RunId },
+  what: "execute" | "effect",
+): Promise<{ held: Held } | { error: GantryError }> {
+  const row = await selectApproval(tx, asked.tenant, asked.approval);
+  if (row === undefined) {
+    return { error: new GantryError(approval_errors.UNKNOWN, { detail: "The tenant has no such approval." }) };
+  }
+  if (isOwnText(row)) return { held: { row, statement: readStatement(row) } };
+  const error = altered(row);
+  await recordRefusal(parts, tx, row, { what, code: error.code, by: [], run: asked.run });
+  return { error };
 }
 
 /** Records what was refused about an approval, as long as there are not too many of it. */

@@ -15,6 +15,7 @@ import {
 import type { ContractSummary, ContractVersion } from "./version_shape.ts";
 
 export { isAttended } from "./attended.ts";
+export { matchesHost } from "./engine/wildcard.ts";
 export { gateNames, mergeGates } from "./gate_rules.ts";
 // What this room asks of the rooms above it.
 export type {

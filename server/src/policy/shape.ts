@@ -91,7 +91,7 @@ export interface EgressRule {
 
 /** The contract's rule that a person decides. */
 export interface GateRule {
-  /** An action, or `*`. */
+  /** An action, or `*`: every one but those that take back, `flag.reduce` and `flag.kill`. */
   on: Action | "*";
   name: string;
   /** Different humans who must approve. */

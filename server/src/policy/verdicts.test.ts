@@ -87,6 +87,9 @@ const GOLDEN: [Contract, string, PolicyContext, string][] = [
   [PRODUCTION, "run.submit", {}, "needs_human: production"],
   [PRODUCTION, "app.deploy", { target: "anything" }, "needs_human: production"],
   [PRODUCTION, "app.deploy", {}, "POLICY_TARGET"],
+  [PRODUCTION, "flag.raise", { app: "web", flag: "dark", target: "x" }, "needs_human: production"],
+  [PRODUCTION, "flag.reduce", { app: "web" }, "allow"],
+  [PRODUCTION, "flag.kill", { app: "web" }, "allow"],
   [PRODUCTION, "secret.set", {}, "needs_human: production"],
   [PRODUCTION, "artifact.write", { repo: "play/a" }, "POLICY_NO_PERMIT"],
   [PRODUCTION, "egress.request", { ...CALL, method: "DELETE" }, "POLICY_NO_PERMIT"],
@@ -160,7 +163,7 @@ describe("what contracts are compiled to", () => {
     ]);
     expect([ENGINE_VERSION, sha256Hex(canonicalJson(texts))]).toEqual([
       "gantry.cedar.v1",
-      "ba1efa3f8c9327110145d18a41376416774c76b423d314af772ca77eea93618c",
+      "03d36828711ba5106e4d1412177262289b976da2b546ebf5eb9ee648f9fd0477",
     ]);
   });
 });

@@ -36,6 +36,8 @@ const RUNS_OUT: Action[] = ["egress.request", "egress.retry"];
 const TOOLS: Action[] = ["tool.list", "tool.call"];
 const FLAGS: Action[] = ["flag.raise", "flag.reduce", "flag.kill"];
 const ARTIFACT_WRITES: Action[] = ["artifact.write", "artifact.land", "artifact.release"];
+/** Stop or lessen what is going on: no gate on everything holds them. */
+const TAKING_BACK: Action[] = ["flag.reduce", "flag.kill"];
 /** Act on an environment, so that one has to be named. To kill or reduce a flag is never held up by that. */
 const ON_TARGET: Action[] = ["app.deploy", "flag.raise"];
 /** What rules Gantry itself. */
@@ -61,7 +63,9 @@ export function compile(contract: Contract): Compiled {
   byDataClass(contract, add);
   contract.gates.forEach((gate, i) => {
     const detail = () => `The gate ${gate.name} must be approved first.`;
-    const held = `context.gates.contains(${quote(gate.name)})`;
+    // What takes back must not wait for people; a gate that names it is the author's own will.
+    const free = gate.on === "*" ? ` || ${actionScope(TAKING_BACK)}` : "";
+    const held = `context.gates.contains(${quote(gate.name)})${free}`;
     const text = `@gate(${quote(gate.name)})\nforbid(principal, ${actionScope(gate.on)}, resource) unless { ${held} };`;
     add(`gate.${i}`, { at: `/gates/${i}`, text, code: policy_errors.FORBIDDEN.code, gate, detail });
   });

@@ -17,7 +17,10 @@ const floors = [
 ];
 
 /** Folders inside a room, in the order in which they may use each other: each those before it. */
-const alcoves = { evidence: ["private", "log", "witness", "account", "audit"] };
+const alcoves = {
+  evidence: ["private", "log", "witness", "account", "audit"],
+  policy: ["engine", "document", "delta", "versions", "explain"],
+};
 
 const TESTS = "^tests/|\\.test\\.ts$|^cli/src/testing\\.ts$";
 const OURS = "^(server|evaluator|isolate|sdk|cli|dashboard|scripts|bench|examples|tests)/(?!node_modules/)";

@@ -33,7 +33,7 @@ import { systemClock } from "../../server/src/kernel/clock.ts";
 import { createIds } from "../../server/src/kernel/ids.ts";
 import { systemRandom } from "../../server/src/kernel/random.ts";
 import { kinds as policy_kinds } from "../../server/src/policy/contract.ts";
-import { contractDelta } from "../../server/src/policy/delta.ts";
+import { contractDelta } from "../../server/src/policy/delta/delta.ts";
 import { ContractPolicy } from "../../server/src/policy/policy.ts";
 import { migrations as policy_migrations } from "../../server/src/policy/store.ts";
 import { openPrivateFiles } from "../../server/src/storage/adapters/private_files.ts";

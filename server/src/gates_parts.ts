@@ -19,8 +19,8 @@ import type { Logger } from "./kernel/log.ts";
 import type { Random } from "./kernel/random.ts";
 import type { Metrics } from "./kernel/telemetry.ts";
 import type { PhaseWatch, PolicyNotices } from "./policy/contract.ts";
-import { Phases } from "./policy/phase.ts";
 import type { ContractPolicy } from "./policy/policy.ts";
+import { Phases } from "./policy/versions/phase.ts";
 import type { Storage } from "./storage/contract.ts";
 
 export interface GatesGround {

@@ -41,7 +41,7 @@ import { createIds } from "./kernel/ids.ts";
 import type { Logger } from "./kernel/log.ts";
 import { systemRandom } from "./kernel/random.ts";
 import { loginLink } from "./login_link_command.ts";
-import { contractDelta } from "./policy/delta.ts";
+import { contractDelta } from "./policy/delta/delta.ts";
 import { ContractPolicy } from "./policy/policy.ts";
 import { policySurfaces } from "./policy_parts.ts";
 import { KINDS, MIGRATIONS } from "./schema.ts";

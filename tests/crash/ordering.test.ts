@@ -13,7 +13,7 @@ import { migrations } from "../../server/src/intent/store.ts";
 import { GantryError } from "../../server/src/kernel/errors.ts";
 import { silentLogger } from "../../server/src/kernel/log.ts";
 import { noMetrics } from "../../server/src/kernel/telemetry.ts";
-import { contractDelta } from "../../server/src/policy/delta.ts";
+import { contractDelta } from "../../server/src/policy/delta/delta.ts";
 import { ContractPolicy } from "../../server/src/policy/policy.ts";
 import { errors as storage_errors } from "../../server/src/storage/contract.ts";
 import { eventually } from "../fixtures/eventually.ts";

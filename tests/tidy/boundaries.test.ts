@@ -65,12 +65,22 @@ const PLANTED: Record<string, Files[]> = {
     }),
   ),
   ...Object.fromEntries(
-    ["private", "log", "witness", "account"].map((alcove) => {
+    [
+      ["evidence", "private"],
+      ["evidence", "log"],
+      ["evidence", "witness"],
+      ["evidence", "account"],
+      ["policy", "engine"],
+      ["policy", "document"],
+      ["policy", "delta"],
+      ["policy", "versions"],
+    ].map(([room, alcove]) => {
+      const behind = room === "evidence" ? "audit" : "explain";
       const files = {
-        [`server/src/evidence/${alcove}/a.ts`]: 'import "../audit/b.ts";',
-        "server/src/evidence/audit/b.ts": "export {};",
+        [`server/src/${room}/${alcove}/a.ts`]: `import "../${behind}/b.ts";`,
+        [`server/src/${room}/${behind}/b.ts`]: "export {};",
       };
-      return [`evidence-${alcove}-looks-on`, [files]];
+      return [`${room}-${alcove}-looks-on`, [files]];
     }),
   ),
   "contract-only": [

@@ -6,8 +6,6 @@ import { GantryError, isGantryError } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import type { Storage } from "../storage/contract.ts";
-import { type Applicant, applicantAtStart, applicantOf } from "./applicant.ts";
-import { applyOne, deltaOf, proposalOf } from "./apply.ts";
 import { BUILTIN_VERSION, builtinContracts } from "./builtin.ts";
 import {
   type Applied,
@@ -22,11 +20,8 @@ import {
   type SnapshotBody,
   snapshot_errors,
 } from "./contract.ts";
-import { ContractSubject } from "./contract_subject.ts";
 import { Decider } from "./decide.ts";
-import { type ReadDocument, readDocuments, readNamed } from "./documents.ts";
-import { Heads } from "./heads.ts";
-import { type Opened, openContract, viewOf } from "./opened.ts";
+import { type ReadDocument, readDocuments, readNamed } from "./document/documents.ts";
 import { type Snapshot, snapshotOf } from "./snapshot.ts";
 import {
   type ContractRow,
@@ -40,7 +35,12 @@ import {
   selectSnapshot,
   selectVersion,
 } from "./store.ts";
-import { builtinVersion, summaryOf, versionOf } from "./versions.ts";
+import { type Applicant, applicantAtStart, applicantOf } from "./versions/applicant.ts";
+import { applyOne, deltaOf, proposalOf } from "./versions/apply.ts";
+import { ContractSubject } from "./versions/contract_subject.ts";
+import { Heads } from "./versions/heads.ts";
+import { type Opened, openContract, viewOf } from "./versions/opened.ts";
+import { builtinVersion, summaryOf, versionOf } from "./versions/versions.ts";
 
 /** Opened versions that stay in memory. */
 const OPENED_MAX = 1_000;

@@ -6,7 +6,7 @@ import { bases, parse } from "../../../tests/fixtures/contract_documents.ts";
 import { canonicalJson } from "../kernel/canonical.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import type { Contract } from "./contract.ts";
-import { parseContract } from "./document.ts";
+import { parseContract } from "./document/document.ts";
 import { cedarProblems } from "./engine/validate.ts";
 import { ENGINE_VERSION, SCHEMA_VERSION, snapshotOf } from "./snapshot.ts";
 import { readContract } from "./store.ts";
@@ -26,7 +26,7 @@ describe("a snapshot's id", () => {
     const program = `
       const { readFileSync } = await import("node:fs");
       const from = (file) => import(${JSON.stringify(root)} + "server/src/policy/" + file);
-      const { parseContract } = await from("document.ts");
+      const { parseContract } = await from("document/document.ts");
       const { builtinContracts } = await from("builtin.ts");
       const { snapshotOf } = await from("snapshot.ts");
       const text = readFileSync(${JSON.stringify(root + example)}, "utf8");

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { CONTRACT_BYTES_MAX, type ContractSummary, type ContractVersion } from "./contract.ts";
-import type { Explanation } from "./explain.ts";
+import type { Explanation } from "./explain/explain.ts";
 
 // What this room says over HTTP.
 

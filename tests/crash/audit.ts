@@ -133,10 +133,13 @@ function follows(before: { kind: string; attempt: number }, kind: string, attemp
 /** Columns of `runs` that no entry's digest covers. */
 const UNAUDITED = ["chain", "input", "input_blob", "result", "result_blob", "entries", "holder"];
 
+/** Columns that came later, and that digests have only when there is something in them. */
+const YOUNGER = ["session", "target", "approval", "facts", "authors", "parent", "root", "depth", "override"];
+
 /** The digest that the newest entry of an unchanged row has: HMAC-SHA256 under `keys/state.key` (evidence, 3.3). */
 export function digestOf(run: StoredRun, key: Uint8Array): string {
-  // A run of no session is told as runs were before there were sessions.
-  const is_told = (name: string): boolean => name !== "session" || run.columns[name] !== null;
+  // What a run does not have is told as runs were before there was such a column.
+  const is_told = (name: string): boolean => !YOUNGER.includes(name) || run.columns[name] !== null;
   const names = Object.keys(run.columns).filter((name) => !UNAUDITED.includes(name) && is_told(name));
   // RFC 8785 of a flat object of strings, integers and nulls: members by UTF-16 code units, which is how sort() sorts.
   const members = names.sort().map((name) => `${JSON.stringify(name)}:${JSON.stringify(run.columns[name])}`);

@@ -274,7 +274,7 @@ const AUDITED = [
   ...["boot", "runner", "jail", "cold", "created_at", "queued_at", "admitted_at", "started_at", "ended_at"],
   ...["deadline_at", "expires_at", "startup_us", "completion_us", "cpu_us", "rss_peak_mb", "result_hash", "http"],
   ...["error", "output_bytes", "log_bytes", "log_dropped", "blocked", "cancelled_by", "session"],
-  ...["target", "approval", "authors", "parent", "root", "depth", "override"],
+  ...["target", "approval", "facts", "authors", "parent", "root", "depth", "override"],
 ].sort() as (keyof RunRow)[];
 
 /** The audited part of a run's row, as the ledger digests it; in the order of the names, which is that of the digest. */
@@ -286,6 +286,7 @@ const YOUNGER: ReadonlySet<string> = new Set([
   "session",
   "target",
   "approval",
+  "facts",
   "authors",
   "parent",
   "root",

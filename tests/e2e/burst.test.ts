@@ -126,7 +126,9 @@ describe("more batch runs of one tenant than it may have waiting", () => {
     const last = refused.at(-1);
     const truth = performance.now() - (last?.at ?? 0);
     const bounded = Math.min(RETRY_AFTER_MS_MAX, Math.max(RETRY_AFTER_MS_MIN, truth));
-    console.log(`told ${last?.retry_ms} ms, took ${Math.round(truth)} ms; ${accepted} accepted, ${refused.length} refused`);
+    console.log(
+      `told ${last?.retry_ms} ms, took ${Math.round(truth)} ms; ${accepted} accepted, ${refused.length} refused`,
+    );
     expect(last?.retry_ms).toBeGreaterThanOrEqual(bounded / 2);
     expect(last?.retry_ms).toBeLessThanOrEqual(bounded * 2);
     await eventually(async () => (await gauge("gantry_runs_active")) === 0, "the last runs to end", LONG_MS);

@@ -63,6 +63,18 @@ it("refuses a command that is not there, and goes on", async () => {
   expect(await textOf((await start("b", "echo here")).stdout)).toBe("here\n");
 });
 
+it("has the streams of a command that ended before they were here", async () => {
+  // With the control plane's thread held up, both reports are read before any greeting.
+  for (let round = 0; round < 20; round += 1) {
+    const starting = start(`r${round}`, "exit 3");
+    const until = performance.now() + 30;
+    while (performance.now() < until);
+    const child = await starting;
+    expect(await textOf(child.stdout)).toBe("");
+    expect(await child.exited).toMatchObject({ code: 3 });
+  }
+});
+
 it("hangs up on a connection that names no stream of ours", async () => {
   for (const greeting of ["nobody stdout\n", "x".repeat(300)]) {
     const stranger = connect(join(path, "n.sock"), () => stranger.write(greeting));

@@ -35,7 +35,6 @@ export interface NurseryChild {
 interface Expected {
   streams: Map<string, Socket>;
   started: (pid: number | undefined) => void;
-  exit: (exit: ChildExit) => void;
   connected: () => void;
 }
 
@@ -44,7 +43,10 @@ export class Nursery {
   readonly #child: ChildProcess;
   readonly #server: Server;
   readonly #orders: Writable;
+  /** Until it has started, or could not be. */
   readonly #expected = new Map<string, Expected>();
+  /** Until it has ended. */
+  readonly #exits = new Map<string, (exit: ChildExit) => void>();
   #closing = false;
 
   private constructor(child: ChildProcess, server: Server, on_lost: (error: Error) => void) {
@@ -92,16 +94,18 @@ export class Nursery {
     const exited = new Promise<ChildExit>((resolve) => {
       exit = resolve;
     });
+    this.#exits.set(order.id, exit);
     const streams = new Map<string, Socket>();
     const pid = await new Promise<number | undefined>((resolve) => {
       let started: { pid: number | undefined } | undefined;
+      // A process may have ended before its streams are here: they were opened before it was, and are waited for.
       const settle = (): void => {
-        if (started !== undefined && (started.pid === undefined || streams.size === STREAMS.length))
-          resolve(started.pid);
+        if (started === undefined || (started.pid !== undefined && streams.size < STREAMS.length)) return;
+        this.#expected.delete(order.id);
+        resolve(started.pid);
       };
       this.#expected.set(order.id, {
         streams,
-        exit,
         connected: settle,
         started: (pid) => {
           started ??= { pid };
@@ -129,14 +133,13 @@ export class Nursery {
 
   #hear(report: NurseryReport): void {
     const expected = this.#expected.get(report.id);
-    if (expected === undefined) return;
     if ("pid" in report) {
-      expected.started(report.pid);
+      expected?.started(report.pid);
       return;
     }
-    this.#expected.delete(report.id);
-    expected.exit(report);
-    expected.started(undefined);
+    this.#exits.get(report.id)?.(report);
+    this.#exits.delete(report.id);
+    expected?.started(undefined);
   }
 
   /** Reads the first line, byte by byte so to speak: what follows it is the jail's. */

@@ -89,6 +89,7 @@ describe(`approvals whose process is killed ${KILLS + POINTS.length} times`, () 
   it("were never started unapproved, twice or too late, and the tables say what the ledger says", async () => {
     expect(history.faults, repeat).toEqual([]);
     expect(await history.compare(house.storage), repeat).toEqual([]);
+    expect(await history.compareWorks(house.storage), repeat).toEqual([]);
   });
 
   it("are as they were acknowledged, or further", () => {

@@ -199,6 +199,7 @@ async function judge(cmds: Iterable<Command>, seen: Map<string, number>): Promis
     const history = new ApprovalHistory(await readEntries(storage), authors);
     expect(history.faults).toEqual([]);
     expect(await history.compare(storage)).toEqual([]);
+    expect(await history.compareWorks(storage)).toEqual([]);
   } finally {
     await world.here.remove();
   }

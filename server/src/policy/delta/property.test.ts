@@ -70,7 +70,7 @@ describe("what is called tightening allows nothing that was denied, and asks nob
   }, 120_000);
 
   it("for Cedar policies, of which one that fails denies", () => {
-    const { tightening, denied } = holds(fewPolicies, 400, flagRequest);
+    const { tightening, denied } = holds(fewPolicies, 1_200, flagRequest);
     expect(tightening).toBeGreaterThan(20);
     expect(denied).toBeGreaterThan(20);
   }, 120_000);

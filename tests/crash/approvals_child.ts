@@ -4,7 +4,7 @@
  * given, or between two of its calls, and nothing in the product.
  * Arguments: data directory, kill point (`never`), how often the point is passed before.
  */
-import { appendFileSync, writeSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import type { ActionFacts, ApprovalView } from "../../server/src/gates/contract.ts";
 import { canonicalJson } from "../../server/src/kernel/canonical.ts";
 import { sha256Hex } from "../../server/src/kernel/hash.ts";
@@ -13,6 +13,7 @@ import type { ApprovalRef } from "../../server/src/policy/contract.ts";
 import type { Storage } from "../../server/src/storage/contract.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { type GatesGround, openGates, type Person } from "../fixtures/gates_ground.ts";
+import { say } from "./say.ts";
 
 /** The arrows, by the entry that each is recorded with. */
 const ARROWS = [
@@ -36,10 +37,6 @@ export const POINTS = [
 export const EFFECTS_FILE = "effects.log";
 export const NAMES = ["alice", "bob", "carol"] as const;
 const SOON_MS = 20;
-
-function say(line: object): void {
-  writeSync(1, `${JSON.stringify(line)}\n`);
-}
 
 /** Ends the process when it has come to its point often enough. */
 function reaper(wanted: string, passes: number): (point: string) => void {

@@ -4,7 +4,6 @@
  * the ports that the sealer is given, and none of the product's.
  * Arguments: data directory, kill point (`never`), how often the point is passed before, URL of the database.
  */
-import { writeSync } from "node:fs";
 import { kinds } from "../../server/src/evidence/kinds.ts";
 import { EvidenceLedger } from "../../server/src/evidence/ledger.ts";
 import { LogGuard } from "../../server/src/evidence/log/guard.ts";
@@ -20,6 +19,7 @@ import { openPostgres } from "../../server/src/storage/adapters/postgres.ts";
 import { openPrivateFiles } from "../../server/src/storage/adapters/private_files.ts";
 import { openSqlite } from "../../server/src/storage/adapters/sqlite.ts";
 import type { PrivateFiles, Storage, Tx, Value } from "../../server/src/storage/contract.ts";
+import { say } from "./say.ts";
 
 /** Where the child may kill itself. */
 export const POINTS = [
@@ -37,10 +37,6 @@ export type Point = (typeof POINTS)[number];
 
 const WRITERS = 6;
 const ROTATE_EACH_MS = 150;
-
-function say(line: object): void {
-  writeSync(1, `${JSON.stringify(line)}\n`);
-}
 
 /** Ends the process when it has come to its point often enough. */
 function reaper(wanted: string, passes: number): (point: Point) => void {

@@ -4,7 +4,6 @@
  * Arguments: mode, data directory, URL of the database (default: SQLite in the data directory).
  */
 
-import { writeSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { systemClock } from "../../server/src/kernel/clock.ts";
 import { silentLogger } from "../../server/src/kernel/log.ts";
@@ -14,6 +13,7 @@ import { openPostgres } from "../../server/src/storage/adapters/postgres.ts";
 import { openSqlite } from "../../server/src/storage/adapters/sqlite.ts";
 import type { Migration, Storage, Tx } from "../../server/src/storage/contract.ts";
 import { eventually } from "../fixtures/eventually.ts";
+import { say } from "./say.ts";
 
 export const parts: Migration = {
   id: "crash/0001",
@@ -38,10 +38,6 @@ export function openChildStore(directory: string, url?: string): Promise<Storage
     logger: silentLogger,
   };
   return url === undefined ? openSqlite(options) : openPostgres({ ...options, url });
-}
-
-function say(line: object): void {
-  writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
 function insertUnit(tx: Tx, unit: string, bytes: number): void {

@@ -20,14 +20,15 @@ const floors = [
 const alcoves = {
   evidence: ["private", "log", "witness", "account", "audit"],
   policy: ["engine", "document", "delta", "versions", "explain"],
+  egress: ["destination", "secrets", "effects", "guards", "door"],
 };
 
 const TESTS = "^tests/|\\.test\\.ts$|^cli/src/testing\\.ts$";
 const OURS = "^(server|evaluator|isolate|sdk|cli|dashboard|scripts|bench|examples|tests)/(?!node_modules/)";
 /** Rooms may be handed any of these through a port; to hold one, a file stands where rule 3 of ARCHITECTURE.md says. */
 const DRIVERS =
-  "^(node:)?(fs|fs/promises|child_process|cluster|dgram|dns|dns/promises|http2|https|inspector|net|sqlite|tls|worker_threads)$" +
-  "|node_modules/(@photostructure/sqlite|pg|workerd|esbuild|@hono/node-server)/";
+  "^(node:)?(fs|fs/promises|child_process|cluster|dgram|dns|dns/promises|http2|https|inspector|sqlite|tls|worker_threads)$" +
+  "|node_modules/(@photostructure/sqlite|pg|workerd|esbuild|undici|@hono/node-server)/";
 const DRIVER_PLACES = "^server/src/((storage|execution|egress|artifacts)/adapters/|http/|[^/]+\\.ts$)";
 
 /** One rule for each floor: what stands beside or above it is out of its reach. */
@@ -94,18 +95,20 @@ module.exports = {
       to: { path: DRIVERS },
     },
     {
-      name: "http-in-adapters",
-      comment: "As drivers-in-adapters; execution/ may name the types of node:http, which its adapters speak in.",
+      name: "sockets-in-adapters",
+      comment:
+        "As drivers-in-adapters; execution/ and egress/ may name the types of node:http and node:net, which doors speak in.",
       severity: "error",
-      from: { path: "^server/src/", pathNot: `${TESTS}|${DRIVER_PLACES}|^server/src/execution/` },
-      to: { path: "^(node:)?http$" },
+      from: { path: "^server/src/", pathNot: `${TESTS}|${DRIVER_PLACES}|^server/src/(execution|egress)/` },
+      to: { path: "^(node:)?(http|net)$" },
     },
     {
-      name: "http-types-in-execution",
-      comment: "execution/ outside adapters/ may import types of node:http, never its values.",
+      name: "socket-types-of-doors",
+      comment:
+        "execution/ and egress/ outside adapters/ may import types of node:http and node:net, never their values.",
       severity: "error",
-      from: { path: "^server/src/execution/", pathNot: `${TESTS}|${DRIVER_PLACES}` },
-      to: { path: "^(node:)?http$", dependencyTypesNot: ["type-only"] },
+      from: { path: "^server/src/(execution|egress)/", pathNot: `${TESTS}|${DRIVER_PLACES}` },
+      to: { path: "^(node:)?(http|net)$", dependencyTypesNot: ["type-only"] },
     },
     {
       name: "server-alone",

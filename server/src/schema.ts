@@ -1,4 +1,9 @@
 import { z } from "zod";
+import { migrations as destination_migrations } from "./egress/destination/store.ts";
+import { migrations as door_migrations } from "./egress/door/store.ts";
+import { migrations as effect_migrations } from "./egress/effects/store.ts";
+import { kinds as egress_kinds } from "./egress/kinds.ts";
+import { migrations as secret_migrations } from "./egress/secrets/store.ts";
 import type { KindSchemas } from "./evidence/contract.ts";
 import { kinds as evidence_kinds } from "./evidence/kinds.ts";
 import { migrations as evidence_migrations } from "./evidence/store.ts";
@@ -18,6 +23,10 @@ export const MIGRATIONS: readonly Migration[] = [
   ...evidence_migrations,
   ...identity_migrations,
   ...policy_migrations,
+  ...secret_migrations,
+  ...effect_migrations,
+  ...destination_migrations,
+  ...door_migrations,
   ...gates_migrations,
   ...webhook_migrations,
   ...intent_migrations,
@@ -33,6 +42,7 @@ export const KINDS: KindSchemas = {
   ...evidence_kinds,
   ...identity_kinds,
   ...policy_kinds,
+  ...egress_kinds,
   ...gates_kinds,
   ...intent_kinds,
   ...timer_kinds,

@@ -74,8 +74,12 @@ const PLANTED: Record<string, Files[]> = {
       ["policy", "document"],
       ["policy", "delta"],
       ["policy", "versions"],
-    ].map(([room, alcove]) => {
-      const behind = room === "evidence" ? "audit" : "explain";
+      ["egress", "destination"],
+      ["egress", "secrets"],
+      ["egress", "effects"],
+      ["egress", "guards"],
+    ].map(([room = "", alcove]) => {
+      const behind = { evidence: "audit", policy: "explain", egress: "door" }[room];
       const files = {
         [`server/src/${room}/${alcove}/a.ts`]: `import "../${behind}/b.ts";`,
         [`server/src/${room}/${behind}/b.ts`]: "export {};",
@@ -95,12 +99,18 @@ const PLANTED: Record<string, Files[]> = {
     { "server/src/identity/a.ts": 'import "node:fs/promises";' },
     { "server/src/policy/a.ts": 'import { spawn } from "child_process";\nspawn("true");' },
     { "server/src/storage/a.ts": 'import "node:worker_threads";' },
-    { "server/src/execution/a.ts": 'import "node:net";' },
+    { "server/src/execution/a.ts": 'import "node:tls";' },
     { "server/src/identity/adapters/a.ts": 'import "node:fs";' },
     { "server/src/intent/a.ts": 'export const fs = () => import("node:fs");' },
   ],
-  "http-in-adapters": [{ "server/src/intent/a.ts": 'import type {} from "node:http";' }],
-  "http-types-in-execution": [{ "server/src/execution/a.ts": 'import { Agent } from "node:http";\nnew Agent();' }],
+  "sockets-in-adapters": [
+    { "server/src/intent/a.ts": 'import type {} from "node:http";' },
+    { "server/src/gates/a.ts": 'import "node:net";' },
+  ],
+  "socket-types-of-doors": [
+    { "server/src/egress/a.ts": 'import { Agent } from "node:http";\nnew Agent();' },
+    { "server/src/execution/a.ts": 'import "node:net";' },
+  ],
   "server-alone": [
     { "server/src/execution/a.ts": 'import "../../../isolate/src/host.ts";' },
     { "server/src/intent/a.ts": 'import "../../../sdk/src/client.ts";' },

@@ -32,10 +32,16 @@ export interface Problem {
   text: string;
 }
 
+export const NEXT_STEPS = ["command", "change", "wait", "read", "contract.egress.rule"] as const;
+
 export interface NextStep {
-  kind: "command" | "change" | "wait" | "read";
+  kind: (typeof NEXT_STEPS)[number];
   text: string;
   command?: string;
+  /** What would have to stand in the contract. */
+  rule?: Record<string, unknown>;
+  /** What has to happen before: a new version of the contract. */
+  needs?: "contract-change";
 }
 
 /** What a caller may see. `internal` goes to the log with the request's id and never to a caller. */

@@ -14,6 +14,8 @@ export type IdPrefix =
   | "whk"
   | "msg"
   | "ent"
+  | "lse"
+  | "blk"
   | "rnr"
   | "run"
   | "req";
@@ -27,6 +29,8 @@ export type BreakGlassId = Id<"bgl">;
 export type WebhookId = Id<"whk">;
 export type NoticeId = Id<"msg">;
 export type EntryId = Id<"ent">;
+export type LeaseId = Id<"lse">;
+export type BlockedCallId = Id<"blk">;
 export type RunnerId = Id<"rnr">;
 export type RunId = Id<"run">;
 

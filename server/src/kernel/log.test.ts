@@ -8,6 +8,10 @@ it.each(["hum", "agt", "svc", "lnk"])("a token of kind %s leaves no line", (kind
   expect(redactTokens(line)).toBe(`Bearer gtr_${kind}_[redacted], and again: gtr_${kind}_[redacted].`);
 });
 
+it("a lease leaves no line", () => {
+  expect(redactTokens(`env GITHUB_TOKEN=gl_${"a".repeat(38)}!`)).toBe("env GITHUB_TOKEN=gl_[redacted]!");
+});
+
 it("other text stays as it is", () => {
   for (const line of ["nothing here", "gtr_", "gtr_hum_short", `xgtr_hum_${secret}`])
     expect(redactTokens(line)).toBe(line);

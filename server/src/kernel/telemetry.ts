@@ -62,6 +62,17 @@ export const METRICS = {
     labels: ["kind", "class"],
   },
   gantry_egress_blocked_total: { kind: "counter", help: "Calls that guests tried and were refused.", labels: [] },
+  gantry_egress_calls_total: {
+    kind: "counter",
+    help: "Calls at doors, by verdict and by the code of what stopped or broke them.",
+    labels: ["verdict", "code"],
+  },
+  gantry_egress_duration_seconds: {
+    kind: "histogram",
+    help: "From a call's head until its last byte.",
+    labels: [],
+    buckets: LATENCY_SECONDS,
+  },
   gantry_evidence_appended_total: { kind: "counter", help: "Ledger entries.", labels: ["kind"] },
   gantry_evidence_sealed_total: { kind: "counter", help: "Ledger entries in the signed log.", labels: [] },
   gantry_evidence_pending: { kind: "gauge", help: "Ledger entries that wait to be sealed.", labels: [] },

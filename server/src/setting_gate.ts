@@ -1,4 +1,5 @@
 import type { SettingGate, TenantSettings } from "./identity/contract.ts";
+import { canonicalJson } from "./kernel/canonical.ts";
 import {
   type ApprovalDraft,
   type Approvals,
@@ -19,7 +20,10 @@ const GATE: GateRule = {
 const NAMES: Record<keyof TenantSettings, string> = {
   approval_independence: "who may not approve",
   run_ms_day: "what all runs may use in one UTC day, ms",
+  egress_deny: "hosts that no call goes to",
 };
+/** Hosts that a line names before it only counts them. */
+const HOSTS_SHOWN_MAX = 64;
 
 /** Asks people about a change of settings that loosens: identity stands below the room that asks them. */
 export function settingGate(approvals: Approvals): SettingGate {
@@ -66,21 +70,38 @@ export function settingGate(approvals: Approvals): SettingGate {
 function linesOf(before: TenantSettings, after: TenantSettings): ApprovalDraft["preview"]["delta"] {
   const names = Object.keys(NAMES) as (keyof TenantSettings)[];
   return names
-    .filter((name) => before[name] !== after[name])
+    .filter((name) => canonicalJson(before[name]) !== canonicalJson(after[name]))
     .map((name) => {
-      const loosens =
-        name === "approval_independence" ? after[name] === "principal" : raises(before[name], after[name]);
+      const loosens = LOOSENS[name](before, after);
       return {
         at: `/${name}`,
         change: loosens ? ("widened" as const) : ("narrowed" as const),
         loosens,
-        text: `${NAMES[name]}: ${before[name] ?? "unbounded"} -> ${after[name] ?? "unbounded"}`,
+        text: `${NAMES[name]}: ${name === "egress_deny" ? hostsChanged(before, after) : `${shown(before[name])} -> ${shown(after[name])}`}`,
       };
     })
     .sort((a, b) => Number(b.loosens) - Number(a.loosens));
 }
 
-function raises(before: unknown, after: unknown): boolean {
-  if (before === null) return false;
-  return after === null || Number(after) > Number(before);
+const LOOSENS: Record<keyof TenantSettings, (before: TenantSettings, after: TenantSettings) => boolean> = {
+  approval_independence: (_, after) => after.approval_independence === "principal",
+  run_ms_day: (before, after) =>
+    before.run_ms_day !== null && (after.run_ms_day === null || after.run_ms_day > before.run_ms_day),
+  egress_deny: (before, after) => before.egress_deny.some((host) => !after.egress_deny.includes(host)),
+};
+
+function shown(value: TenantSettings[keyof TenantSettings]): string {
+  return String(value ?? "unbounded");
+}
+
+/** Of a long list only what changes is worth reading, what is let go first. */
+function hostsChanged(before: TenantSettings, after: TenantSettings): string {
+  const gone = before.egress_deny.filter((host) => !after.egress_deny.includes(host));
+  const come = after.egress_deny.filter((host) => !before.egress_deny.includes(host));
+  const listed = (hosts: string[]): string => {
+    const more = hosts.length - HOSTS_SHOWN_MAX;
+    return `${hosts.slice(0, HOSTS_SHOWN_MAX).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+  };
+  const parts = [gone.length > 0 ? `no longer ${listed(gone)}` : "", come.length > 0 ? `now ${listed(come)}` : ""];
+  return parts.filter((part) => part !== "").join("; ");
 }

@@ -24,6 +24,9 @@ export const SCOPES = [
   "gate:approve",
   "gate:break_glass",
   "webhook:manage",
+  "secret:manage",
+  "egress:read",
+  "egress:manage",
   "evidence:read",
   "evidence:export",
   "evidence:audit",
@@ -71,6 +74,8 @@ export interface TenantSettings {
   approval_independence: "principal" | "independent";
   /** What all runs of the tenant may use in one UTC day; null: unbounded. Raising it loosens. */
   run_ms_day: number | null;
+  /** Host patterns that no call of the tenant goes to, whatever its contracts grant; a set. Taking one out loosens. */
+  egress_deny: string[];
 }
 export interface TenantView {
   id: TenantId;
@@ -184,6 +189,14 @@ export interface Identity {
   /** `actor` and all that it owns, at any depth, by id. */
   ownedBy(reader: Reader, tenant: TenantId, actor: ActorId): Promise<ActorId[]>;
   settings(reader: Reader, tenant: TenantId): Promise<TenantSettings>;
+  /** The setting `egress_deny`, from memory or a read: a change by any process is known within `EGRESS_DENY_CACHE_MS`. */
+  deniedHosts(tenant: TenantId): Promise<readonly string[]>;
+  /**
+   * Tells when this process has changed settings of a tenant, at once when that is durable.
+   * @param listener  does not throw.
+   * @returns what ends it.
+   */
+  watchSettings(listener: (tenant: TenantId) => void): () => void;
   /**
    * The principal behind a bearer token. Shape and checksum are judged before any lookup.
    * @param from  whose failures are counted together; undefined: nobody's are.
@@ -360,5 +373,9 @@ export const AUTH_ADDRESSES_MAX = 10_000;
 /** Lists of tenants, actors, tokens and keys. */
 export const IDENTITY_PAGE_DEFAULT = 50;
 export const IDENTITY_PAGE_MAX = 200;
+/** Items of the setting `egress_deny`. */
+export const EGRESS_DENY_MAX = 256;
+/** How long another process may still let calls out to a host that a tenant has come to deny. */
+export const EGRESS_DENY_CACHE_MS = 2_000;
 /** What all runs of a tenant may be allowed for one day, milliseconds: a slot for each of 1,024 runs, all day. */
 export const RUN_MS_DAY_MAX = 1_024 * 86_400_000;

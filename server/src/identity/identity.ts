@@ -24,6 +24,7 @@ import {
   type VerifiedTask,
 } from "./contract.ts";
 import { usableScopes } from "./delegation.ts";
+import { DeniedHosts } from "./denied.ts";
 import type { Desk } from "./desk.ts";
 import { PublicKeys } from "./jws.ts";
 import { type KeyRequest, registerKey, revokeKey } from "./keys.ts";
@@ -66,6 +67,7 @@ export class IdentityRegistry implements Identity {
   readonly #cache = new PrincipalCache();
   readonly #rate = new AuthRate();
   readonly #keys = new PublicKeys();
+  readonly #denied: DeniedHosts;
   readonly #live_run: LiveRunOf;
   readonly #agreements: Pick<Agreements, "agree">;
   #instance: string | undefined;
@@ -73,6 +75,7 @@ export class IdentityRegistry implements Identity {
   constructor(parts: IdentityParts) {
     const clock = new LatestClock(parts.clock, parts.storage);
     this.#desk = { ...parts, clock, cache: this.#cache, metrics: parts.metrics ?? noMetrics };
+    this.#denied = new DeniedHosts(parts.storage, parts.clock);
     this.#live_run = parts.live_run ?? (async () => undefined);
     this.#agreements = parts.agreements;
   }
@@ -192,6 +195,14 @@ export class IdentityRegistry implements Identity {
     return settingsOf(await readTenant(reader, tenant));
   }
 
+  deniedHosts(tenant: TenantId): Promise<readonly string[]> {
+    return this.#denied.of(tenant);
+  }
+
+  watchSettings(listener: (tenant: TenantId) => void): () => void {
+    return this.#denied.watch(listener);
+  }
+
   demand(who: Principal, scope: Scope): void {
     demandScope(who, scope);
   }
@@ -211,7 +222,10 @@ export class IdentityRegistry implements Identity {
     gate: SettingGate,
     asked: { rev: number; settings: Partial<TenantSettings> },
   ): Promise<SettingsAnswer> {
-    return changeSettings(this.#desk, gate, who, asked);
+    return changeSettings(this.#desk, gate, who, asked).then((answer) => {
+      if (answer.done) this.#denied.changed(who.tenant);
+      return answer;
+    });
   }
 
   /** See `settingDecided`. */

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { isStorableText } from "../kernel/canonical.ts";
 import {
   ACTOR_KINDS,
+  EGRESS_DENY_MAX,
   IDENTITY_PAGE_DEFAULT,
   IDENTITY_PAGE_MAX,
   KEY_USES,
@@ -9,6 +10,7 @@ import {
   RUN_MS_DAY_MAX,
   SCOPES,
 } from "./contract.ts";
+import { isDeniedHost } from "./settings.ts";
 
 /** Ids of this room in paths and bodies: what is longer names nothing. */
 const ID_CHARS_MAX = 64;
@@ -163,6 +165,16 @@ export const keyRequest = z
 export const settingsSchema = z.strictObject({
   approval_independence: z.enum(["principal", "independent"]),
   run_ms_day: count.min(0).max(RUN_MS_DAY_MAX).nullable(),
+  egress_deny: z
+    .array(
+      z
+        .string()
+        .refine(
+          isDeniedHost,
+          "is a host in lower case without scheme, port and trailing dot, e.g. api.example.com; * is one label, ** one or more",
+        ),
+    )
+    .max(EGRESS_DENY_MAX),
 });
 
 export const tenantViewSchema = z

@@ -41,18 +41,19 @@ const changes = async () =>
 
 describe("the settings of a tenant", () => {
   it("begin as principal where one person set Gantry up, and as independent elsewhere", async () => {
-    expect(await now()).toEqual({ approval_independence: "principal", run_ms_day: null });
+    expect(await now()).toEqual({ approval_independence: "principal", run_ms_day: null, egress_deny: [] });
     const { tenant } = await ground.identity.createTenant(ground.owner, "acme");
     expect(await ground.identity.settings(ground.storage, tenant.id)).toEqual({
       approval_independence: "independent",
       run_ms_day: null,
+      egress_deny: [],
     });
   });
 
   it("tighten at once, with an entry that names what changed", async () => {
     const answer = await change({ approval_independence: "independent", run_ms_day: 5 }, 1);
     expect(answer).toMatchObject({ done: true, tenant: { settings_rev: 2 } });
-    expect(await now()).toEqual({ approval_independence: "independent", run_ms_day: 5 });
+    expect(await now()).toEqual({ approval_independence: "independent", run_ms_day: 5, egress_deny: [] });
     const { tenant } = ground.owned;
     expect(await changes()).toEqual([{ tenant, rev: 2, changed: ["approval_independence", "run_ms_day"] }]);
     expect(asked).toEqual([]);
@@ -84,7 +85,7 @@ describe("a change that loosens", () => {
   it("waits for people as a whole, although a part of it tightens", async () => {
     const answer = await change({ approval_independence: "principal", run_ms_day: 1 }, 2);
     expect(answer).toMatchObject({ done: false, approval: "apr_1", tenant: { settings_rev: 2 } });
-    expect(await now()).toEqual({ approval_independence: "independent", run_ms_day: 5 });
+    expect(await now()).toEqual({ approval_independence: "independent", run_ms_day: 5, egress_deny: [] });
     expect(asked).toMatchObject([{ before: { settings_rev: 2 }, after: { run_ms_day: 1 } }]);
   });
 
@@ -113,7 +114,7 @@ describe("a change that loosens", () => {
 
   it("is stale when what is kept of it is not what was approved, or is another tenant's", async () => {
     await change({ run_ms_day: 6 }, 2);
-    const forged = JSON.stringify({ approval_independence: "principal", run_ms_day: null });
+    const forged = JSON.stringify({ approval_independence: "principal", run_ms_day: null, egress_deny: [] });
     const { tenant } = await ground.identity.createTenant(ground.owner, "acme");
     expect(await decide("approved", { tenant: tenant.id })).toEqual({ stale: "APPROVAL_STALE_ACTION" });
     await change({ run_ms_day: 6 }, 2);
@@ -127,6 +128,7 @@ it("what loosens one way tightens the other, and nothing loosens into itself", (
   const settings = fc.record<TenantSettings>({
     approval_independence: fc.constantFrom("principal", "independent"),
     run_ms_day: fc.option(fc.integer({ min: 0, max: RUN_MS_DAY_MAX }), { nil: null }),
+    egress_deny: fc.subarray(["a.example", "b.example"]),
   });
   fc.assert(
     fc.property(settings, settings, (a, b) => {

@@ -7,6 +7,7 @@ import type { TenantId } from "../kernel/ids.ts";
 import type { Reader, Tx } from "../storage/contract.ts";
 import {
   type ChainLink,
+  EGRESS_DENY_MAX,
   type Principal,
   RUN_MS_DAY_MAX,
   type SettingGate,
@@ -27,12 +28,28 @@ export const DEFAULT_TENANT = "default";
 const stored = z.object({
   approval_independence: z.enum(["principal", "independent"]).optional(),
   run_ms_day: z.int().min(0).max(RUN_MS_DAY_MAX).nullable().optional(),
+  egress_deny: z.array(z.string()).max(EGRESS_DENY_MAX).optional(),
 });
 
+/** RFC 1035, 2.3.4. */
+const HOST_CHARS_MAX = 253;
+const LABEL = /^(?:\*\*?|[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)$/;
+
+/**
+ * Is it a host that may be denied, as calls are judged by it? A name in lower-case ASCII, IDNA applied, in which the label `*`
+ * is exactly one label and `**` one or more; or one address as the parser of URLs writes it, IPv6 in brackets.
+ */
+export function isDeniedHost(host: string): boolean {
+  if (host.length > HOST_CHARS_MAX || !/^[a-z0-9_.*[\]:-]+$/.test(host)) return false;
+  if (!host.startsWith("[") && !host.split(".").every((label) => LABEL.test(label))) return false;
+  const sample = host.replaceAll("**", "x").replaceAll("*", "x");
+  return URL.canParse(`https://${sample}/`) && new URL(`https://${sample}/`).host === sample;
+}
+
 export function settingsOf(row: Pick<TenantRow, "slug" | "settings_json">): TenantSettings {
-  const { approval_independence, run_ms_day = null } = stored.parse(JSON.parse(row.settings_json));
+  const { approval_independence, run_ms_day = null, egress_deny = [] } = stored.parse(JSON.parse(row.settings_json));
   const level = row.slug === DEFAULT_TENANT ? "principal" : "independent";
-  return { approval_independence: approval_independence ?? level, run_ms_day };
+  return { approval_independence: approval_independence ?? level, run_ms_day, egress_deny };
 }
 
 export function tenantView(row: TenantRow): TenantView {
@@ -50,14 +67,20 @@ export async function readTenant(reader: Reader, tenant: TenantId): Promise<Tena
 /** Which settings differ, by name. */
 function changedNames(before: TenantSettings, after: TenantSettings): (keyof TenantSettings)[] {
   const names = Object.keys(before).sort() as (keyof TenantSettings)[];
-  return names.filter((name) => before[name] !== after[name]);
+  return names.filter((name) => canonicalJson(before[name]) !== canonicalJson(after[name]));
 }
 
 /** Does the change let anything happen that could not before? */
 export function loosens(before: TenantSettings, after: TenantSettings): boolean {
   const votes = before.approval_independence === "independent" && after.approval_independence === "principal";
   const budget = before.run_ms_day !== null && (after.run_ms_day === null || after.run_ms_day > before.run_ms_day);
-  return votes || budget;
+  const hosts = before.egress_deny.some((host) => !after.egress_deny.includes(host));
+  return votes || budget || hosts;
+}
+
+/** Sets in one order, without repeats: the same settings are the same text. */
+function inOrder(settings: TenantSettings): TenantSettings {
+  return { ...settings, egress_deny: [...new Set(settings.egress_deny)].sort() };
 }
 
 /** What an approval of a change is for: exactly these settings, in the place of exactly that revision. */
@@ -90,7 +113,7 @@ export function changeSettings(
         detail: `The settings are at revision ${row.settings_rev}, not ${asked.rev}: read them again.`,
       });
     }
-    const after = { ...before.settings, ...asked.settings };
+    const after = inOrder({ ...before.settings, ...asked.settings });
     if (changedNames(before.settings, after).length === 0) return { done: true, tenant: before };
     if (!loosens(before.settings, after)) {
       return { done: true, tenant: recordSettings(desk, tx, row, after, actorsOf(who.chain)) };

@@ -10,7 +10,7 @@ import {
 /** What a run gets that names no contract. */
 export const DEFAULT_CONTRACT = "scratch";
 /** Built-in contracts are versioned with the product: any change of one makes another snapshot id. */
-export const BUILTIN_VERSION = 3;
+export const BUILTIN_VERSION = 4;
 /** Of the built-in contracts, those whose heirs list no hosts either. */
 export const NO_NETWORK: readonly string[] = [DEFAULT_CONTRACT, "temporary"];
 const EGRESS_CALLS_MAX = 200;

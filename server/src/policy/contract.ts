@@ -15,7 +15,10 @@ import {
 import type { ContractSummary, ContractVersion } from "./version_shape.ts";
 
 export { isAttended } from "./attended.ts";
-export { matchesHost } from "./engine/wildcard.ts";
+// What a contract's rules may say of hosts, methods and paths, and what they match.
+export { isExactHost, isHostPattern, isMethod, isName, isPathPattern } from "./document/host.ts";
+export { type EgressDimension, matchEgress, mayMutate } from "./engine/egress_match.ts";
+export { matchesHost, matchesPattern } from "./engine/wildcard.ts";
 export { gateNames, mergeGates } from "./gate_rules.ts";
 // What this room asks of the rooms above it.
 export type {
@@ -24,12 +27,14 @@ export type {
   ApprovalSubject,
   Approvals,
   BlastRadius,
+  CatalogueService,
   EffectAuthority,
   EffectRef,
   PhaseWatch,
   PolicyNotices,
   Preview,
   RunCounts,
+  ServiceCatalogue,
 } from "./ports.ts";
 export { APPROVAL_SUBJECTS } from "./ports.ts";
 // What a contract says, so that other rooms find it here as all else.
@@ -165,6 +170,13 @@ export interface Policy {
    * @throws SNAPSHOT_UNKNOWN  absent, or never the tenant's.
    */
   snapshot(tenant: TenantId, id: string): Promise<SnapshotBody>;
+  /**
+   * Tells when what holds of a contract has moved, by a version that took its place or by suspension: at once when this
+   * process did it and it is durable; of other processes within `HEADS_POLL_MS`, for contracts of which a view is held here.
+   * @param listener  does not throw.
+   * @returns what ends it.
+   */
+  watch(listener: (of: { tenant: TenantId; contract: string }) => void): () => void;
 }
 
 /** A contract file of the operator's. `name` is how messages call it, `text` is YAML or JSON. */

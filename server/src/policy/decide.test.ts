@@ -204,6 +204,6 @@ describe("a snapshot id", () => {
   });
 
   it("of scratch is pinned: a change of it is a change of what was decided", () => {
-    expect(snapshot).toBe("snp_3078e15790b19d6df25ed1d5101e3447e19a415368b63d59b5aab76834aa7397");
+    expect(snapshot).toBe("snp_280b11f894c9333de9bd1a50c8f36f66ef9174992c932955e6f264e045e83c1b");
   });
 });

@@ -10,6 +10,7 @@ import { BUILTIN_VERSION, builtinContracts } from "./builtin.ts";
 import {
   type Applied,
   type Approvals,
+  type CatalogueService,
   type ContractDelta,
   type ContractDocument,
   type ContractSummary,
@@ -17,10 +18,12 @@ import {
   contract_errors,
   type Policy,
   type PolicyView,
+  type ServiceCatalogue,
   type SnapshotBody,
   snapshot_errors,
 } from "./contract.ts";
 import { Decider } from "./decide.ts";
+import { namedServices } from "./document/catalogue.ts";
 import { type ReadDocument, readDocuments, readNamed } from "./document/documents.ts";
 import { type Snapshot, snapshotOf } from "./snapshot.ts";
 import {
@@ -73,6 +76,7 @@ export class ContractPolicy implements Policy {
   /** Snapshots that are known to be stored, by tenant and id; oldest first. */
   readonly #stored = new Set<string>();
   #approvals: Approvals | undefined;
+  #services: ServiceCatalogue | undefined;
 
   /** @throws Error when the engine that decides cannot be loaded. */
   constructor(parts: PolicyParts) {
@@ -91,6 +95,15 @@ export class ContractPolicy implements Policy {
   /** Gates stand above and are built later; before this, nothing that loosens can be applied. */
   useApprovals(approvals: Approvals): void {
     this.#approvals = approvals;
+  }
+
+  /** The catalogue stands above, too; without it, no rule can name a service. */
+  useServices(services: ServiceCatalogue): void {
+    this.#services = services;
+  }
+
+  watch(listener: (of: { tenant: TenantId; contract: string }) => void): () => void {
+    return this.heads.watch(listener);
   }
 
   async open(tenant: TenantId, name: string, snapshot?: string): Promise<PolicyView> {
@@ -174,9 +187,7 @@ export class ContractPolicy implements Policy {
     who: Principal,
     o: { name?: string; if_version?: number | undefined } = {},
   ): Promise<Applied> {
-    const [read] =
-      o.name === undefined ? readDocuments([document], this.#bases) : [readNamed(o.name, document, this.#bases)];
-    assert(read !== undefined, "one document gives one answer");
+    const read = await this.#readOne(who.tenant, document, o.name);
     return this.#apply(who.tenant, read, applicantOf(who), o.if_version);
   }
 
@@ -189,7 +200,7 @@ export class ContractPolicy implements Policy {
   async applyAll(tenant: TenantId, documents: ContractDocument[], by: ActorRef[]): Promise<Applied[]> {
     const who = applicantAtStart(by);
     const applied: Applied[] = [];
-    for (const read of readDocuments(documents, this.#bases)) applied.push(await this.#apply(tenant, read, who));
+    for (const read of await this.read(tenant, documents)) applied.push(await this.#apply(tenant, read, who));
     return applied;
   }
 
@@ -202,7 +213,7 @@ export class ContractPolicy implements Policy {
     const who = applicantAtStart(by);
     const applied: Applied[] = [];
     const refused: RefusedAtStart[] = [];
-    for (const read of readDocuments(documents, this.#bases)) {
+    for (const read of await this.read(tenant, documents)) {
       try {
         applied.push(await this.#apply(tenant, read, who));
       } catch (error) {
@@ -220,9 +231,34 @@ export class ContractPolicy implements Policy {
     who: Principal,
     name: string,
   ): Promise<{ delta: ContractDelta; version: number | null; contract: ReadDocument["contract"] }> {
-    const { contract } = readNamed(name, document, this.#bases);
+    const { contract } = await this.#readOne(who.tenant, document, name);
     const active = await selectActive(this.#parts.storage, who.tenant, name);
     return { delta: deltaOf(this.#bases, active, contract), version: active?.version ?? null, contract };
+  }
+
+  /**
+   * What documents say, with the services that they name as the tenant's catalogue has them now. Nothing is applied.
+   * @throws CONTRACT_INVALID with the problems of every document; CONTRACT_BUILTIN
+   */
+  async read(tenant: TenantId, documents: readonly ContractDocument[]): Promise<ReadDocument[]> {
+    return readDocuments(documents, this.#bases, await this.#find(tenant, documents));
+  }
+
+  async #readOne(tenant: TenantId, document: ContractDocument, name: string | undefined): Promise<ReadDocument> {
+    const services = await this.#find(tenant, [document]);
+    if (name !== undefined) return readNamed(name, document, this.#bases, services);
+    const [read] = readDocuments([document], this.#bases, services);
+    assert(read !== undefined, "one document gives one answer");
+    return read;
+  }
+
+  async #find(tenant: TenantId, documents: readonly ContractDocument[]): Promise<Map<string, CatalogueService>> {
+    const found = new Map<string, CatalogueService>();
+    for (const name of new Set(documents.flatMap(namedServices))) {
+      const service = await this.#services?.find(this.#parts.storage, tenant, name);
+      if (service !== undefined) found.set(name, service);
+    }
+    return found;
   }
 
   /** The version in memory, by its ref; undefined: it is not, and has to be read. */

@@ -2,7 +2,7 @@ import type { ChainLink } from "../identity/contract.ts";
 import type { GantryError } from "../kernel/errors.ts";
 import type { ActorId, ApprovalId, EntryId, RunId, SnapshotId, TenantId } from "../kernel/ids.ts";
 import type { Reader, Tx } from "../storage/contract.ts";
-import type { Action, ContractRef, DeltaLine, GateRule, PhaseMetric } from "./shape.ts";
+import type { Action, ContractRef, DataClass, DeltaLine, EgressRule, GateRule, PhaseMetric } from "./shape.ts";
 
 /** What a contract's phase watches of its runs; the room that has the runs fills it. Ratios are counted, not averaged. */
 export interface RunCounts {
@@ -112,4 +112,19 @@ export interface EffectRef {
 export interface EffectAuthority {
   /** In the effect's own unit; an effect that is counted is counted there. */
   check(tx: Tx, effect: EffectRef): Promise<{ ok: true } | { ok: false; error: GantryError }>;
+}
+
+/** What a rule gets that names a service instead of hosts. */
+export interface CatalogueService {
+  environment: string;
+  hosts: string[];
+  protocol: EgressRule["protocol"];
+  ports?: number[];
+  /** A rule may name fewer of them. */
+  methods?: string[];
+  data_class?: DataClass;
+}
+/** The tenant's catalogue of services, which stands above. It is asked when a contract is applied, and never again for it. */
+export interface ServiceCatalogue {
+  find(reader: Reader, tenant: TenantId, name: string): Promise<CatalogueService | undefined>;
 }

@@ -84,6 +84,14 @@ export interface EgressRule {
   wall_ms_max?: number;
   effect?: boolean;
   secret?: { name: string; slot: string };
+  /** How the destination is told that a call is the same one; `off`: not at all. `honoured`: it does the call once for one key. */
+  idempotency?: { header: string; honoured: boolean } | "off";
+  /** Records besides addresses that may be looked up of these hosts. */
+  dns?: ("TXT" | "MX" | "SRV")[];
+  /** The entry of the tenant's catalogue that hosts, protocol and environment come from, as it was when the contract was applied. */
+  service?: string;
+  /** Where the service belongs; must be one of the contract's targets. */
+  environment?: string;
   data_class?: DataClass;
   mcp?: true;
   on_blocked?: "refuse" | "dead-letter";

@@ -4,7 +4,7 @@ import type { SnapshotId } from "../kernel/ids.ts";
 import type { Contract, SnapshotBody } from "./contract.ts";
 
 /** Raised when a contract may say something new, or the Cedar schema changes. */
-export const SCHEMA_VERSION = "gantry.contract.v4";
+export const SCHEMA_VERSION = "gantry.contract.v5";
 /** Raised when the same contract would be decided in another way. */
 export const ENGINE_VERSION = "gantry.cedar.v1";
 

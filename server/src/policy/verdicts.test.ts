@@ -158,7 +158,7 @@ describe("what contracts are compiled to", () => {
   it("is pinned: whoever changes it raises a version, for old snapshots must mean what they meant", () => {
     const texts = [STAGING, READ_ONLY, PRODUCTION].map((contract) => compile(contract).policies);
     expect([SCHEMA_VERSION, sha256Hex(CEDAR_SCHEMA)]).toEqual([
-      "gantry.contract.v4",
+      "gantry.contract.v5",
       "aebea03ac718c0ad9045a5cef806208fb11c562c8493b9bf2b47e3515aa1f77f",
     ]);
     expect([ENGINE_VERSION, sha256Hex(canonicalJson(texts))]).toEqual([

@@ -25,6 +25,7 @@ const phase = (more: object = {}): Partial<Contract> => ({
 const hours = (more: object = {}): Partial<Contract> => ({
   attended: { tz: "Europe/Berlin", days: [1, 2, 3], from: "08:00", to: "18:00", ...more },
 });
+const key = (honoured: boolean) => ({ header: "idempotency-key", honoured });
 const wide = rule({ hosts: ["**.example"], methods: ["GET", "HEAD", "POST"] });
 const forbid = `@code("x") // permit\n forbid(principal, action, resource);`;
 const permit = `@code("y") permit(principal, action, resource) when { context has app };`;
@@ -53,6 +54,13 @@ const TIGHTENING: [string, Partial<Contract>, Partial<Contract>][] = [
   ["a cap", { egress: [rule()] }, { egress: [rule({ calls_max: 1 })] }],
   ["no secret any more", { egress: [rule({ secret: { name: "s", slot: "bearer" } })] }, { egress: [rule()] }],
   ["no private addresses", { egress: [rule({ private: true, addresses: ["10.0.0.1"] })] }, { egress: [rule()] }],
+  ["no records any more", { egress: [rule({ dns: ["TXT", "MX"] })] }, { egress: [rule({ dns: ["MX"] })] }],
+  [
+    "a key that is not honoured",
+    { egress: [rule({ idempotency: key(true) })] },
+    { egress: [rule({ idempotency: key(false) })] },
+  ],
+  ["an environment", { egress: [rule()] }, { egress: [rule({ environment: "staging" })] }],
   [
     "a binding to read",
     { bindings: { artifacts: { repos: ["*"], mode: "write", as: "A" } } },
@@ -108,6 +116,22 @@ const UNPROVED: [string, Partial<Contract>, Partial<Contract>][] = [
     { bindings: { flags: { app: "a", mode: "read", as: "F" } } },
     { bindings: { flags: { app: "a", mode: "read", as: "G" } } },
   ],
+  ["a key in another header", { egress: [rule()] }, { egress: [rule({ idempotency: key(false) })] }],
+  ["no key any more", { egress: [rule({ idempotency: key(true) })] }, { egress: [rule({ idempotency: "off" })] }],
+  ["a key again", { egress: [rule({ idempotency: "off" })] }, { egress: [rule()] }],
+  [
+    "another environment",
+    { egress: [rule({ environment: "staging" })] },
+    { egress: [rule({ environment: "production" })] },
+  ],
+  [
+    "an environment under a policy that names targets",
+    { egress: [rule()], cedar: [`permit(principal, action, resource) when { context has target };`] },
+    {
+      egress: [rule({ environment: "staging" })],
+      cedar: [`permit(principal, action, resource) when { context has target };`],
+    },
+  ],
   ["another forbid", { cedar: [forbid] }, { cedar: [forbid.replace("principal,", "principal is Agent,")] }],
   [
     "another order of rules",
@@ -146,6 +170,15 @@ it("a rule that is gone may not leave its calls to one that gives them more", ()
   const elsewhere = rule({ hosts: ["b.example"] });
   const apart = contract({ egress: [capped, elsewhere] });
   expect(contractDelta(apart, contract({ egress: [elsewhere] }))).toMatchObject({ loosens: false });
+});
+
+it("the name of a service is a name alone: what counts is where it goes", () => {
+  const named = (service: string, hosts: string[]) =>
+    contract({ egress: [rule({ service, hosts, environment: "e" })] });
+  const before = named("api", ["a.example", "b.example"]);
+  expect(contractDelta(before, named("other", ["a.example"])).loosens).toBe(false);
+  const { lines } = contractDelta(before, named("api", ["a.example", "c.example"]));
+  expect(lines[0]).toMatchObject({ loosens: true, text: expect.stringContaining("c.example (api, e)") });
 });
 
 it("what loosens comes first, with where and what", () => {

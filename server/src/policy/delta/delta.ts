@@ -121,7 +121,7 @@ function containsTool(wide: ToolRule, narrow: ToolRule): boolean {
 /** What a Cedar policy of the contract's own sees of rules and gates: their names, which are places where none is given. */
 const SEEN = {
   tools: /\brule\b/,
-  egress: /\b(?:rule|mutating|data_class|data_rank)\b/,
+  egress: /\b(?:rule|mutating|data_class|data_rank|target)\b/,
   gates: /\bgates\b/,
 } as const;
 

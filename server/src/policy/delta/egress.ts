@@ -62,6 +62,7 @@ function grantsAll(wide: EgressRule, narrow: EgressRule): boolean {
     pathsWithin(narrow.paths, wide.paths) &&
     (narrow.private !== true || wide.private === true) &&
     isSubset(narrow.addresses ?? [], wide.addresses ?? []) &&
+    isSubset(narrow.dns ?? [], wide.dns ?? []) &&
     (narrow.mcp !== true || wide.mcp === true) &&
     givesNoMore(narrow, wide)
   );
@@ -73,9 +74,18 @@ function givesNoMore(narrow: EgressRule, wide: EgressRule): boolean {
     CAPS.every((cap) => wide[cap] === undefined || (narrow[cap] !== undefined && narrow[cap] <= wide[cap])) &&
     (narrow.effect === wide.effect || narrow.effect === true) &&
     (narrow.secret === undefined || canonicalJson(narrow.secret) === canonicalJson(wide.secret ?? null)) &&
+    promisesNoMore(narrow.idempotency, wide.idempotency) &&
+    (wide.environment === undefined || narrow.environment === wide.environment) &&
     narrow.data_class === wide.data_class &&
     (narrow.on_blocked === wide.on_blocked || narrow.on_blocked !== "dead-letter")
   );
+}
+
+/** What was honoured may no longer be: then a call whose end nobody knows is not sent again. */
+function promisesNoMore(narrow: EgressRule["idempotency"], wide: EgressRule["idempotency"]): boolean {
+  if (canonicalJson(narrow ?? null) === canonicalJson(wide ?? null)) return true;
+  if (typeof narrow !== "object" || typeof wide !== "object") return false;
+  return narrow.header === wide.header && !narrow.honoured;
 }
 
 /** Calls that matched `gone` and now reach `heir`: are there none, or do they get no more there? */
@@ -110,5 +120,7 @@ function say(rule: EgressRule): string {
   const paths = rule.paths === undefined ? "" : ` ${rule.paths.join(", ")}`;
   const secret = rule.secret === undefined ? "" : ` with the secret ${rule.secret.name}`;
   const reach = rule.private === true ? ", also at private addresses" : "";
-  return `${methods} ${rule.protocol}://${rule.hosts.join(", ")}${paths}${secret}${reach}`;
+  const records = rule.dns === undefined ? "" : `, with records ${rule.dns.join(", ")}`;
+  const of = rule.service === undefined ? "" : ` (${rule.service}, ${rule.environment ?? ""})`;
+  return `${methods} ${rule.protocol}://${rule.hosts.join(", ")}${paths}${secret}${reach}${records}${of}`;
 }

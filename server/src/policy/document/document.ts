@@ -11,6 +11,7 @@ import {
   REQUIREMENTS,
   TOOL_RULES_MAX,
 } from "../contract.ts";
+import type { FoundServices } from "./catalogue.ts";
 import { EGRESS_KEYS, readEgressRule } from "./egress.ts";
 import { Fields, type Form, NAME, present } from "./fields.ts";
 import { ATTENDED_KEYS, GATE_KEYS, PHASE_KEYS, readAttended, readGate, readPhase } from "./gates.ts";
@@ -29,6 +30,7 @@ import {
   readTool,
   TOOL_KEYS,
 } from "./parts.ts";
+import { judgeSecrets } from "./variables.ts";
 import { Problems, readTree, type Tree } from "./yaml_tree.ts";
 
 /** Every key of a document, in the order in which documents are written. */
@@ -73,6 +75,7 @@ const refuseCedar: CheckCedar = (texts) =>
  * Reads a contract file.
  * @param bases  the contracts that it may extend, by name.
  * @param checkCedar  what the engine says of the texts of `cedar`; without it, none is accepted.
+ * @param services  what its rules may name of the tenant's catalogue: they are stored with what it says of them.
  * @returns the complete contract: every key that the document does not set is inherited from the one it extends.
  *   `isolation` alone is not: a contract that does not say otherwise gets the strongest. Lists that are sets are sorted,
  *   so that one contract has one hash however it is written.
@@ -82,10 +85,11 @@ export function parseContract(
   document: ContractDocument,
   bases: ReadonlyMap<string, Contract>,
   checkCedar: CheckCedar = refuseCedar,
+  services: FoundServices = new Map(),
 ): Contract {
   const problems = new Problems();
   const tree = readTree(document.text, problems);
-  const contract = tree === undefined ? undefined : read(tree, { bases, checkCedar, problems });
+  const contract = tree === undefined ? undefined : read(tree, { bases, checkCedar, services, problems });
   if (contract === undefined || problems.list.length > 0) {
     const placed = sorted(problems.list).map((problem) => ({ ...problem, at: `${document.name}#${problem.at}` }));
     throw invalid([document.name], placed);
@@ -109,11 +113,12 @@ function sorted(problems: Problem[]): Problem[] {
 interface Reading {
   bases: ReadonlyMap<string, Contract>;
   checkCedar: CheckCedar;
+  services: FoundServices;
   problems: Problems;
 }
 
 /** Looks at every member, also after the first mistake; what it gives back counts only when no problem was found. */
-function read(tree: Tree, { bases, checkCedar, problems }: Reading): Contract | undefined {
+function read(tree: Tree, { bases, checkCedar, services, problems }: Reading): Contract | undefined {
   const fields = Fields.of(tree, CONTRACT_KEYS, problems);
   if (fields === undefined) return undefined;
   fields.demand(["kind", "name", "extends"]);
@@ -124,7 +129,8 @@ function read(tree: Tree, { bases, checkCedar, problems }: Reading): Contract | 
   const redaction = readRedaction(fields, base);
   const [data, budgets, budgets_day] = [readData(fields), readBudgets(fields), readDayBudgets(fields)];
   const bindings = readBindings(fields);
-  const own = { ...readPlain(fields), ...readLists(fields, problems), cedar: readCedar(fields, checkCedar, problems) };
+  const lists = readLists(fields, services, problems);
+  const own = { ...readPlain(fields), ...lists, cedar: readCedar(fields, checkCedar, problems) };
   if (base === undefined || name === undefined) return undefined;
   const contract: Contract = {
     ...base,
@@ -140,6 +146,7 @@ function read(tree: Tree, { bases, checkCedar, problems }: Reading): Contract | 
     budgets_day: { ...base.budgets_day, ...budgets_day },
   };
   judgeBindings(contract.bindings, fields);
+  judgeSecrets(contract.egress, contract.bindings, fields);
   judgeHeir(contract, base, fields);
   return contract;
 }
@@ -173,22 +180,22 @@ function readPlain(fields: Fields<Key>) {
 }
 
 /** The keys that are lists; each replaces the inherited one as a whole. */
-function readLists(fields: Fields<Key>, problems: Problems) {
+function readLists(fields: Fields<Key>, services: FoundServices, problems: Problems) {
   const gates = fields.maps("gates", GATE_KEYS, GATES_MAX)?.map(readGate);
   const tools = fields.maps("tools", TOOL_KEYS, TOOL_RULES_MAX)?.map((tool) => readTool(tool, problems));
   return {
     targets: fields.texts("targets", TARGET, CONTRACT_ITEMS_MAX.targets),
     require: fields.choices("require", REQUIREMENTS),
     tools: tools?.filter((tool) => tool !== undefined),
-    egress: readEgress(fields),
+    egress: readEgress(fields, services),
     gates: gates?.filter((gate) => gate !== undefined),
   };
 }
 
-function readEgress(fields: Fields<Key>): Contract["egress"] | undefined {
+function readEgress(fields: Fields<Key>, services: FoundServices): Contract["egress"] | undefined {
   const seen = new Set<string>();
   const rules = fields.maps("egress", EGRESS_KEYS, EGRESS_RULES_MAX)?.map((rule) => {
-    const read = readEgressRule(rule);
+    const read = readEgressRule(rule, services);
     if (read?.id !== undefined && seen.has(read.id)) rule.problem("id", `Two rules are called ${read.id}.`);
     if (read?.id !== undefined) seen.add(read.id);
     return read;

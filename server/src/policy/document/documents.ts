@@ -2,6 +2,7 @@ import { isStorableText } from "../../kernel/canonical.ts";
 import { GantryError, hasCode, type Problem } from "../../kernel/errors.ts";
 import { type Contract, type ContractDocument, contract_errors } from "../contract.ts";
 import { cedarProblems } from "../engine/validate.ts";
+import type { FoundServices } from "./catalogue.ts";
 import { invalid, parseContract } from "./document.ts";
 
 /** A document that is valid, and what it says. */
@@ -13,11 +14,13 @@ export interface ReadDocument {
 /**
  * Reads all documents before any of them is applied.
  * @param bases  the built-in contracts, by name.
+ * @param services  of the tenant's catalogue, those that the documents name.
  * @throws CONTRACT_INVALID with the problems of every file; CONTRACT_BUILTIN
  */
 export function readDocuments(
   documents: readonly ContractDocument[],
   bases: ReadonlyMap<string, Contract>,
+  services: FoundServices = new Map(),
 ): ReadDocument[] {
   const read: ReadDocument[] = [];
   const refused: string[] = [];
@@ -25,7 +28,7 @@ export function readDocuments(
   const named = new Map<string, string>();
   for (const document of documents) {
     try {
-      const contract = readOne(document, bases);
+      const contract = readOne(document, bases, services);
       const earlier = named.get(contract.name);
       if (earlier === undefined) {
         named.set(contract.name, document.name);
@@ -54,19 +57,20 @@ export function readNamed(
   name: string,
   document: ContractDocument,
   bases: ReadonlyMap<string, Contract>,
+  services: FoundServices = new Map(),
 ): ReadDocument {
-  const [read] = readDocuments([document], bases);
+  const [read] = readDocuments([document], bases, services);
   if (read !== undefined && read.contract.name === name) return read;
   const text = `The document's name is ${read?.contract.name}, and it was sent as ${name}; the two must be equal.`;
   throw invalid([document.name], [{ at: `${document.name}#/name`, text }]);
 }
 
-function readOne(document: ContractDocument, bases: ReadonlyMap<string, Contract>): Contract {
+function readOne(document: ContractDocument, bases: ReadonlyMap<string, Contract>, services: FoundServices): Contract {
   if (!isStorableText(document.text)) {
     const text = "The document has U+0000 or half of a surrogate pair in it, which no text of ours may have.";
     throw invalid([document.name], [{ at: `${document.name}#`, text }]);
   }
-  return parseContract(document, bases, cedarProblems);
+  return parseContract(document, bases, cedarProblems, services);
 }
 
 function twice(document: string, name: string, earlier: string): Problem {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { repeat, rule, staging, wrong } from "../../../../tests/fixtures/contract_documents.ts";
 import { CONTRACT_ITEMS_MAX, CONTRACT_NUMBERS_MAX, EGRESS_RULES_MAX } from "../contract.ts";
+import { variableOf } from "./variables.ts";
 
 describe("an egress rule", () => {
   const whole = {
@@ -18,6 +19,8 @@ describe("an egress rule", () => {
     wall_ms_max: 4,
     effect: false,
     secret: { name: "key", slot: "header:x-api-key" },
+    idempotency: { header: "idempotency-key", honoured: true },
+    dns: ["MX", "TXT"],
     data_class: "internal",
     mcp: true,
     on_blocked: "dead-letter",
@@ -31,6 +34,7 @@ describe("an egress rule", () => {
         ports: [443, 8443],
         methods: ["GET", "POST"],
         addresses: ["10.0.0.5", "fd00::5"],
+        dns: ["TXT", "MX"],
       },
     ]);
     expect(staging(rule()).egress).toEqual([{ hosts: ["a.example"], protocol: "https" }]);
@@ -75,7 +79,21 @@ describe("an egress rule", () => {
     [{ data_class: "secret" }, "/egress/0/data_class data_class is public or"],
     [{ mcp: "yes" }, "/egress/0/mcp mcp is true or false."],
     [{ on_blocked: "drop" }, "/egress/0/on_blocked on_blocked is refuse or dead-letter."],
-    [{ service: "github-api" }, "/egress/0/service The key service is not known"],
+    [{ idempotency: "on" }, "/egress/0/idempotency idempotency is off, or says {header: idempotency-key"],
+    [{ idempotency: { header: "idempotency-key" } }, "/egress/0/idempotency The key honoured is missing."],
+    [{ idempotency: { header: "Idempotency-Key", honoured: true } }, "in lower case, e.g. idempotency-key"],
+    [{ idempotency: { header: "content-length", honoured: true } }, "/egress/0/idempotency/header header is the name"],
+    [{ idempotency: { header: "authorization", honoured: true } }, "header is the name"],
+    [{ idempotency: { header: "gantry-key", honoured: true } }, "header is the name"],
+    [{ idempotency: { header: "a b", honoured: true } }, "header is the name"],
+    [
+      { idempotency: { header: "x-key", honoured: true }, secret: { name: "k", slot: "header:x-key" } },
+      "/egress/0/idempotency The header x-key is the one that the secret is put into.",
+    ],
+    [{ protocol: "wss", idempotency: "off" }, "/egress/0/idempotency idempotency is for http and https"],
+    [{ protocol: "tcp", ports: [1], idempotency: "off" }, "/egress/0/idempotency idempotency is for http and https"],
+    [{ dns: ["A"] }, "/egress/0/dns/0 An item of dns is TXT or MX or SRV."],
+    [{ dns: [] }, "/egress/0/dns dns names one or more of TXT, MX, SRV, or is left out."],
     [{ method: ["GET"] }, "did you mean methods?"],
     [{ protocol: "tcp", hosts: ["*.example"], ports: [1] }, "/egress/0/hosts A rule for tcp names its hosts exactly"],
     [{ protocol: "tls" }, "/egress/0/protocol A rule for tls names its ports: add ports: [5432]."],
@@ -92,6 +110,10 @@ describe("an egress rule", () => {
     expect(staging({ egress }).egress).toEqual(egress);
     const on_private = [{ hosts: ["10.0.0.5"], protocol: "tls", ports: [1], private: true }];
     expect(staging({ egress: on_private }).egress).toEqual(on_private);
+  });
+
+  it("says off of keys that its destination must not see", () => {
+    expect(staging(rule({ idempotency: "off" })).egress[0]?.idempotency).toBe("off");
   });
 
   it("without hosts or protocol says so", () => {
@@ -129,4 +151,31 @@ describe("an egress rule", () => {
       for (const value of [0, max + 1, 1.5]) expect(wrong(rule({ [key]: value }))).toHaveLength(1);
     },
   );
+});
+
+describe("the secrets of a contract", () => {
+  const using = (name: string, slot: string, host: string) => ({
+    hosts: [host],
+    protocol: "https",
+    secret: { name, slot },
+  });
+
+  it("may be used by several rules, each in one slot", () => {
+    const egress = [using("k", "bearer", "a.example"), using("k", "bearer", "b.example")];
+    expect(wrong({ egress })).toEqual([]);
+    expect(wrong({ egress: [...egress, using("k", "basic-password", "c.example")] })).toEqual([
+      "/egress The secret k is put into bearer and into basic-password; a contract names one slot for each secret.",
+    ]);
+  });
+
+  it("have variables of their own in the environment of a program", () => {
+    const egress = [using("artifacts", "bearer", "a.example"), using("job-list", "bearer", "b.example")];
+    const bindings = { artifacts: { repos: ["a"] }, workflows: { names: ["n"], as: "JOB_LIST" } };
+    expect(wrong({ egress })).toEqual([]);
+    expect(wrong({ egress, bindings })).toEqual([
+      "/egress The secret artifacts and the binding artifacts would both be ARTIFACTS in the program's environment.",
+      "/egress The secret job-list and the binding workflows would both be JOB_LIST in the program's environment.",
+    ]);
+    expect(["github-token", "k8s", "a"].map(variableOf)).toEqual(["GITHUB_TOKEN", "K8S", "A"]);
+  });
 });

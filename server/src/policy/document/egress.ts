@@ -6,11 +6,21 @@ import {
   PATTERN_CHARS_MAX,
 } from "../contract.ts";
 import { EGRESS_PROTOCOLS } from "../shape.ts";
+import { type FoundServices, takeService } from "./catalogue.ts";
 import { type Fields, type Form, NAME, present, shown } from "./fields.ts";
-import { canonicalHost, isAddress, isAddressHost, isExactHost, isHostPattern, isPathPattern } from "./host.ts";
+import {
+  canonicalHost,
+  isAddress,
+  isAddressHost,
+  isExactHost,
+  isHostPattern,
+  isMethod,
+  isPathPattern,
+} from "./host.ts";
 
 export const EGRESS_KEYS = [
   "id",
+  "service",
   "hosts",
   "protocol",
   "ports",
@@ -24,6 +34,8 @@ export const EGRESS_KEYS = [
   "wall_ms_max",
   "effect",
   "secret",
+  "idempotency",
+  "dns",
   "data_class",
   "mcp",
   "on_blocked",
@@ -34,9 +46,9 @@ const PATH: Form = {
   is: (text) => text.length <= PATTERN_CHARS_MAX && isPathPattern(text),
   right: `is a path of at most ${PATTERN_CHARS_MAX} characters as it is sent, e.g. /v1/*: it starts with /, has no query, no "..", no %2f, and * is any characters`,
 };
-/** RFC 9110, 5.6.2 and 9.1, of which only what is in use: methods are case-sensitive, and the star would be one. */
+/** The star would be a method, too, and is not one here. */
 const METHOD: Form = {
-  is: (text) => /^[A-Z][A-Z0-9_-]{0,31}$/.test(text) && text !== "CONNECT" && text !== "TRACE",
+  is: isMethod,
   right: "is a method in capitals, e.g. GET; each is named, CONNECT and TRACE are never sent",
 };
 const ADDRESS: Form = {
@@ -47,6 +59,8 @@ const SLOT: Form = {
   is: (text) => text === "bearer" || text === "basic-password" || isHeaderSlot(text),
   right: "is bearer, basic-password or header:<name>, the name in lower case, e.g. header:x-api-key",
 };
+/** RFC 1035, 3.2.2, and RFC 2782: records that may be asked for besides addresses. */
+const RECORDS = ["TXT", "MX", "SRV"] as const;
 /** Headers that say how a message travels; a secret in one of them would be read as that. RFC 9110, 7.6.1. */
 const TRANSPORT_HEADERS = [
   "connection",
@@ -61,40 +75,89 @@ const TRANSPORT_HEADERS = [
   "transfer-encoding",
   "upgrade",
 ];
+/** Headers that mean something else already, so that no key of ours may stand in them; ours begin with `gantry-`. */
+const TAKEN_HEADERS = [...TRANSPORT_HEADERS, "accept-encoding", "authorization", "content-type", "cookie"];
 const SIZES = ["request_bytes_max", "response_bytes_max", "calls_max", "wall_ms_max"] as const;
 /** What opaque bytes do not have. */
-const OF_REQUESTS = ["methods", "paths", "secret", "mcp"] as const satisfies readonly EgressKey[];
+const OF_REQUESTS = ["methods", "paths", "secret", "idempotency", "mcp"] as const satisfies readonly EgressKey[];
+
+const KEY_HEADER: Form = {
+  is: (text) => isHeaderName(text) && !TAKEN_HEADERS.includes(text) && !text.startsWith("gantry-"),
+  right: "is the name of a header of the destination's own in lower case, e.g. idempotency-key",
+};
 
 function isHeaderSlot(slot: string): boolean {
-  const name = /^header:([a-z0-9!#$%&'*+.^_`|~-]{1,64})$/.exec(slot)?.[1];
-  return name !== undefined && !TRANSPORT_HEADERS.includes(name);
+  const name = /^header:(.*)$/.exec(slot)?.[1];
+  return name !== undefined && isHeaderName(name) && !TRANSPORT_HEADERS.includes(name);
 }
 
-/** @returns undefined when the rule lacks what makes it one; its problems are said already. */
-export function readEgressRule(fields: Fields<EgressKey>): EgressRule | undefined {
-  fields.demand(["hosts", "protocol"]);
-  const hosts = fields.texts("hosts", hostForm(), CONTRACT_ITEMS_MAX.hosts, 1);
-  const protocol = fields.choice("protocol", EGRESS_PROTOCOLS);
-  const { methods: methods_max, paths: paths_max, addresses: addresses_max, ports: ports_max } = CONTRACT_ITEMS_MAX;
+/** RFC 9110, 5.6.2, in lower case, so that one header has one spelling. */
+function isHeaderName(name: string): boolean {
+  return /^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(name);
+}
+
+/**
+ * @param services  what the rule may name instead of hosts and protocol.
+ * @returns undefined when the rule lacks what makes it one; its problems are said already.
+ */
+export function readEgressRule(fields: Fields<EgressKey>, services: FoundServices): EgressRule | undefined {
+  const { methods: methods_max, paths: paths_max, addresses: addresses_max } = CONTRACT_ITEMS_MAX;
+  const own = present<Pick<EgressRule, "methods" | "data_class">>({
+    methods: fields.texts("methods", METHOD, methods_max, 1),
+    data_class: fields.choice("data_class", DATA_CLASSES),
+  });
+  const place = fields.has("service") ? takeService(fields, own, services) : placeOf(fields);
   const rest = present<Omit<EgressRule, "hosts" | "protocol">>({
     id: fields.text("id", NAME),
-    ports: fields.integers("ports", { min: 1, max: 65_535 }, ports_max, 1),
-    methods: fields.texts("methods", METHOD, methods_max, 1),
     paths: fields.texts("paths", PATH, paths_max, 1),
     private: fields.on("private"),
     addresses: fields.texts("addresses", ADDRESS, addresses_max, 1),
     ...sizesOf(fields),
     effect: fields.flag("effect"),
     secret: secretOf(fields),
-    data_class: fields.choice("data_class", DATA_CLASSES),
+    idempotency: idempotencyOf(fields),
+    dns: recordsOf(fields),
     mcp: fields.on("mcp"),
     on_blocked: fields.choice("on_blocked", ["refuse", "dead-letter"] as const),
   });
-  if (hosts === undefined || protocol === undefined) return undefined;
-  const rule: EgressRule = { hosts, protocol, ...rest };
+  if (place === undefined) return undefined;
+  const rule: EgressRule = { ...own, ...place, ...rest };
   judgeProtocol(rule, fields);
   judgePrivate(rule, fields);
+  const { secret, idempotency } = rule;
+  if (typeof idempotency === "object" && secret?.slot === `header:${idempotency.header}`) {
+    fields.problem("idempotency", `The header ${idempotency.header} is the one that the secret is put into.`);
+  }
   return rule;
+}
+
+function placeOf(fields: Fields<EgressKey>): Pick<EgressRule, "hosts" | "protocol" | "ports"> | undefined {
+  fields.demand(["hosts", "protocol"]);
+  const hosts = fields.texts("hosts", hostForm(), CONTRACT_ITEMS_MAX.hosts, 1);
+  const protocol = fields.choice("protocol", EGRESS_PROTOCOLS);
+  const ports = fields.integers("ports", { min: 1, max: 65_535 }, CONTRACT_ITEMS_MAX.ports, 1);
+  if (hosts === undefined || protocol === undefined) return undefined;
+  return { hosts, protocol, ...(ports === undefined ? {} : { ports }) };
+}
+
+function idempotencyOf(fields: Fields<EgressKey>): EgressRule["idempotency"] {
+  const value = fields.get("idempotency")?.value;
+  if (value === undefined || value === "off") return value;
+  if (typeof value !== "object" || value?.type !== "map") {
+    fields.problem("idempotency", "idempotency is off, or says {header: idempotency-key, honoured: true}.");
+    return undefined;
+  }
+  const members = fields.map("idempotency", ["header", "honoured"]);
+  members?.demand(["header", "honoured"]);
+  const [header, honoured] = [members?.text("header", KEY_HEADER), members?.flag("honoured")];
+  return header === undefined || honoured === undefined ? undefined : { header, honoured };
+}
+
+function recordsOf(fields: Fields<EgressKey>): EgressRule["dns"] {
+  const records = fields.choices("dns", RECORDS);
+  if (records?.length !== 0) return records;
+  fields.problem("dns", `dns names one or more of ${RECORDS.join(", ")}, or is left out.`);
+  return undefined;
 }
 
 type Sizes = { [N in (typeof SIZES)[number]]: number | undefined };
@@ -138,13 +201,14 @@ function judgeProtocol(rule: EgressRule, fields: Fields<EgressKey>): void {
     if (rule.hosts.some((host) => !isExactHost(host))) {
       fields.problem("hosts", `A rule for ${protocol} names its hosts exactly, without a star.`);
     }
-    if (!fields.has("ports")) fields.problem("protocol", `A rule for ${protocol} names its ports: add ports: [5432].`);
+    if (!fields.has("ports") && rule.ports === undefined)
+      fields.problem("protocol", `A rule for ${protocol} names its ports: add ports: [5432].`);
     for (const key of OF_REQUESTS) {
       if (fields.has(key)) fields.problem(key, `${key} is for http and https; nothing of ${protocol} is looked into.`);
     }
   }
   if (protocol === "ws" || protocol === "wss") {
-    for (const key of ["methods", "mcp"] as const) {
+    for (const key of ["methods", "idempotency", "mcp"] as const) {
       if (fields.has(key)) fields.problem(key, `${key} is for http and https; a WebSocket is opened by GET alone.`);
     }
   }

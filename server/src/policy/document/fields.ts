@@ -1,3 +1,4 @@
+import { isName } from "./host.ts";
 import { nearest } from "./nearest.ts";
 import type { Problems, Tree } from "./yaml_tree.ts";
 
@@ -11,7 +12,7 @@ export interface Form {
 
 /** Of contracts, gates, rules, secrets, apps and targets. */
 export const NAME: Form = {
-  is: (text) => /^[a-z][a-z0-9-]{0,62}$/.test(text),
+  is: isName,
   right: "has 1 to 63 of a-z, 0-9 and -, and starts with a letter",
 };
 

@@ -19,6 +19,16 @@ export function isHostPattern(host: string): boolean {
   return canonicalHost(labels.map((label) => (label.startsWith("*") ? "x" : label)).join(".")) !== undefined;
 }
 
+/** Of contracts, gates, rules, secrets, services and environments. */
+export function isName(text: string): boolean {
+  return /^[a-z][a-z0-9-]{0,62}$/.test(text);
+}
+
+/** RFC 9110, 5.6.2 and 9.1, of which only what is in use: methods are case-sensitive; CONNECT and TRACE are never sent. */
+export function isMethod(text: string): boolean {
+  return /^[A-Z][A-Z0-9_-]{0,31}$/.test(text) && text !== "CONNECT" && text !== "TRACE";
+}
+
 export function isExactHost(host: string): boolean {
   return !host.includes("*");
 }

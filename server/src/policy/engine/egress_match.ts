@@ -1,4 +1,4 @@
-import type { EgressRule, PolicyContext } from "../contract.ts";
+import type { EgressRule } from "../shape.ts";
 import { matchesHost, matchesPattern } from "./wildcard.ts";
 
 /** In the order in which a rule is held to a call. */
@@ -8,7 +8,14 @@ export type EgressDimension = (typeof EGRESS_DIMENSIONS)[number];
 /** The first rule that matches in full; or the furthest dimension at which one of them stopped. */
 export type EgressMatch = { rule: EgressRule; id: string } | { stopped: EgressDimension };
 
-export type EgressCall = Pick<PolicyContext, "host" | "port" | "protocol" | "method" | "path">;
+/** Of a `PolicyContext`, what rules are held to. */
+export interface EgressCall {
+  host?: string;
+  port?: number;
+  protocol?: string;
+  method?: string;
+  path?: string;
+}
 
 /** The scheme's port; tunnels have none and list theirs. */
 const PORTS: Record<EgressRule["protocol"], readonly number[]> = {

@@ -20,7 +20,16 @@ export interface Ready {
   contract: Contract;
   compiled: Compiled;
   set: PolicySet;
+  /** Does no policy look at `context.path`? Ours never do: a path is judged beside Cedar. */
+  is_path_blind: boolean;
+  /** What Cedar said, by all that it was told; oldest first, at most `ANSWERS_KEPT_MAX`. */
+  answers: Map<string, CedarAnswer>;
 }
+
+/** Programs call the same few places under ever new paths, which would otherwise be asked of Cedar one by one. */
+const ANSWERS_KEPT_MAX = 32;
+/** Where the word stands, or could stand behind an escape in a text. */
+const MAY_SEE_PATHS = /path|\\/i;
 
 export interface Outcome {
   verdict: Verdict;
@@ -67,7 +76,13 @@ export class PolicyEngine {
   prepare(contract: Contract): Ready {
     const compiled = compile(contract);
     const { policies } = compiled;
-    return { contract, compiled, set: { key: sha256Hex(canonicalJson(policies)), policies } };
+    return {
+      contract,
+      compiled,
+      set: { key: sha256Hex(canonicalJson(policies)), policies },
+      is_path_blind: !contract.cedar.some((text) => MAY_SEE_PATHS.test(text)),
+      answers: new Map(),
+    };
   }
 
   /**
@@ -76,11 +91,12 @@ export class PolicyEngine {
    * @param request  plain data that was read from its canonical JSON.
    * @throws TypeError when the request is not what its type says.
    */
-  evaluate({ contract, compiled, set }: Ready, request: PolicyRequest): Outcome {
+  evaluate(ready: Ready, request: PolicyRequest): Outcome {
+    const { contract, compiled, set } = ready;
     const judgement = judge(contract, request);
     const slot = this.#slots.hold(set);
     if (slot === undefined) return DOUBTED;
-    const ask = (gates: readonly string[]) => this.#ask(slot, request, judgement, gates);
+    const ask = (gates: readonly string[]) => this.#ask(ready, slot, request, judgement, gates);
     const now = ask(request.gates ?? []);
     if (!now.sure) return DOUBTED;
     if (now.allowed && judgement.denials.length === 0) return allowed(rulesOf(compiled, now));
@@ -96,21 +112,45 @@ export class PolicyEngine {
     return { verdict: "needs_human", reasons: [], gates, rules: held_back };
   }
 
-  #ask(slot: string, request: PolicyRequest, { context, facts }: Judgement, gates: readonly string[]): CedarAnswer {
+  #ask(
+    { is_path_blind, answers }: Ready,
+    slot: string,
+    request: PolicyRequest,
+    { context, facts }: Judgement,
+    gates: readonly string[],
+  ): CedarAnswer {
     const { principal } = request;
-    return this.#cedar.authorize({
+    const told = cedarContext(request, context, facts, gates);
+    // A path that is no text is for Cedar to refuse.
+    if (is_path_blind && typeof told["path"] === "string") delete told["path"];
+    const question = {
       principal: principal === undefined ? GANTRY : { type: PRINCIPALS[principal.kind], id: principal.actor },
       action: { type: "Action", id: request.action },
       resource: { type: RESOURCE, id: request.resource },
-      context: cedarContext(request, context, facts, gates),
-      preparsedPolicySetId: slot,
-      entities: [],
-    });
+      context: told,
+    };
+    const key = canonicalJson(question);
+    const known = answers.get(key);
+    if (known !== undefined) return known;
+    const answer = this.#cedar.authorize({ ...question, preparsedPolicySetId: slot, entities: [] });
+    if (answer.sure) remember(answers, key, answer);
+    return answer;
   }
 }
 
-function cedarContext(request: PolicyRequest, asked: PolicyContext, facts: Facts, gates: readonly string[]) {
-  const context: Record<string, string | number | boolean | string[]> = {};
+/** Maps iterate in the order of insertion, so the first is the oldest. */
+function remember(answers: Map<string, CedarAnswer>, key: string, answer: CedarAnswer): void {
+  for (const oldest of answers.keys()) {
+    if (answers.size < ANSWERS_KEPT_MAX) break;
+    answers.delete(oldest);
+  }
+  answers.set(key, answer);
+}
+
+type Told = Record<string, string | number | boolean | string[]>;
+
+function cedarContext(request: PolicyRequest, asked: PolicyContext, facts: Facts, gates: readonly string[]): Told {
+  const context: Told = {};
   for (const [name, value] of Object.entries(asked)) {
     const kind = Object.hasOwn(MEMBERS, name) ? MEMBERS[name as keyof PolicyContext] : undefined;
     if (kind === undefined) throw new TypeError("a member of the context that no action has");

@@ -2,9 +2,8 @@ import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import type { Actor, Identity, Principal, RouteEnv } from "../../identity/contract.ts";
 import { GantryError } from "../../kernel/errors.ts";
-import { builtinContracts, DEFAULT_CONTRACT } from "../builtin.ts";
+import { DEFAULT_CONTRACT } from "../builtin.ts";
 import { type Contract, type PolicyRequest, policy_errors, TABLE_CONTRACTS_MAX } from "../contract.ts";
-import { readDocuments } from "../document/documents.ts";
 import type { ContractPolicy } from "../policy.ts";
 import { snapshotOf } from "../snapshot.ts";
 import { freezeContract } from "../store.ts";
@@ -117,11 +116,9 @@ export function explainRoutes({ policy, explainer, identity, actors }: ExplainRo
   app.openapi(createRoute({ ...testRoute, middleware }), async (c) => {
     const { table, contracts } = c.req.valid("json");
     const parsed = parseTable(table);
-    const known = new Map(
-      (await policy.list(c.get("who").tenant)).map(({ name, contract }) => [name, standIn(contract)]),
-    );
-    for (const { contract } of readDocuments(contracts, builtinContracts()))
-      known.set(contract.name, standIn(contract));
+    const { tenant } = c.get("who");
+    const known = new Map((await policy.list(tenant)).map(({ name, contract }) => [name, standIn(contract)]));
+    for (const { contract } of await policy.read(tenant, contracts)) known.set(contract.name, standIn(contract));
     return c.json(
       runTable(policy.decider, parsed, (name) => known.get(name)),
       200,

@@ -6,6 +6,14 @@ import type { Decider } from "../decide.ts";
 import { type ContractRow, readContract, readSuspension, selectActive, selectChanges } from "../store.ts";
 import { type Head, type Opened, openContract } from "./opened.ts";
 
+/** Which contract's head has moved. */
+export interface Moved {
+  tenant: TenantId;
+  contract: string;
+}
+
+type HeadRow = Pick<ContractRow, "tenant_id" | "name" | "version" | "doc_json" | "suspension_json">;
+
 interface Cell extends Head {
   readonly tenant: TenantId;
   readonly name: string;
@@ -24,6 +32,7 @@ export class Heads {
   readonly #dead = new FinalizationRegistry<string>((key) => {
     if (this.#cells.get(key)?.deref() === undefined) this.#cells.delete(key);
   });
+  readonly #listeners = new Set<(of: Moved) => void>();
   #rev = -1;
   #stop: (() => void) | undefined;
   #polling: Promise<void> | undefined;
@@ -43,17 +52,32 @@ export class Heads {
       this.#cells.set(key, new WeakRef(cell));
       this.#dead.register(cell, key);
     }
-    move(cell, opened, suspension);
+    if (move(cell, opened, suspension)) this.#tell(tenant, opened.ref.name);
     return cell;
   }
 
   /** A version is active, or suspended, and that is durable. */
-  moved(row: Pick<ContractRow, "tenant_id" | "name" | "version" | "doc_json" | "suspension_json">): void {
+  moved(row: HeadRow): void {
     const cell = this.#cells.get(`${row.tenant_id}/${row.name}`)?.deref();
-    if (cell === undefined) return;
+    // Where nobody has a view it is news all the same.
+    if (cell === undefined || this.#bring(cell, row)) this.#tell(row.tenant_id, row.name);
+  }
+
+  /** @returns what ends it. See `Policy.watch`. */
+  watch(listener: (of: Moved) => void): () => void {
+    const own = (of: Moved) => listener(of);
+    this.#listeners.add(own);
+    return () => void this.#listeners.delete(own);
+  }
+
+  #tell(tenant: TenantId, contract: string): void {
+    for (const listener of this.#listeners) listener({ tenant, contract });
+  }
+
+  #bring(cell: Cell, row: HeadRow): boolean {
     const is_known = cell.current?.ref.version === row.version;
     const opened = is_known ? cell.current : openContract(this.#decider, row, readContract(row.doc_json));
-    if (opened !== undefined) move(cell, opened, readSuspension(row));
+    return opened !== undefined && move(cell, opened, readSuspension(row));
   }
 
   /** Begins to look for what other processes change. */
@@ -85,18 +109,23 @@ export class Heads {
     if (rev === this.#rev) return;
     for (const ref of [...this.#cells.values()]) {
       const cell = ref.deref();
-      const row = cell === undefined ? undefined : await selectActive(this.#storage, cell.tenant, cell.name);
-      if (row !== undefined) this.moved(row);
+      if (cell === undefined) continue;
+      const row = await selectActive(this.#storage, cell.tenant, cell.name);
+      if (row !== undefined && this.#bring(cell, row)) this.#tell(cell.tenant, cell.name);
     }
     this.#rev = rev;
   }
 }
 
-/** Never back: versions rise, and one that is suspended stays so. What was read may be older than what is known. */
-function move(cell: Cell, opened: Opened, suspension: Suspension | null): void {
+/**
+ * Never back: versions rise, and one that is suspended stays so. What was read may be older than what is known.
+ * @returns whether another state holds now.
+ */
+function move(cell: Cell, opened: Opened, suspension: Suspension | null): boolean {
   const known = cell.current?.ref.version ?? 0;
-  if (opened.ref.version < known) return;
-  if (opened.ref.version === known && suspension === null) return;
+  if (opened.ref.version < known) return false;
+  if (opened.ref.version === known && (suspension === null || cell.suspension !== null)) return false;
   cell.current = opened;
   cell.suspension = suspension;
+  return true;
 }

@@ -2,6 +2,8 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { UsageError } from "./config.ts";
+import { audited_tables as service_tables } from "./egress/destination/store.ts";
+import { audited_tables as secret_tables } from "./egress/secrets/store.ts";
 import { Auditor } from "./evidence/audit/audit.ts";
 import type { AuditReport } from "./evidence/audit/report.ts";
 import { NOTE_BYTES_MAX } from "./evidence/contract.ts";
@@ -25,6 +27,8 @@ const EXIT_BAD = 1;
 export const AUDITED_TABLES = [
   ...identity_tables,
   ...policy_tables,
+  ...secret_tables,
+  ...service_tables,
   ...gates_tables,
   ...webhook_tables,
   ...intent_tables,

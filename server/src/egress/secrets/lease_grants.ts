@@ -1,0 +1,49 @@
+import { GantryError } from "../../kernel/errors.ts";
+import type { EgressRule } from "../../policy/contract.ts";
+import { type EgressIdentity, lease_errors } from "../contract.ts";
+
+/** What one lease is good for: the sum of the rules that name its secret. */
+export interface LeaseGrant {
+  secret: string;
+  slot: string;
+  hosts: string[];
+  methods: string[];
+}
+
+/**
+ * One for each secret, in the order in which the rules name them. A contract gives a secret one slot; of an older snapshot
+ * with two the first holds, and the other rule refuses the lease.
+ */
+export function grantsOf(rules: readonly EgressRule[]): LeaseGrant[] {
+  const grants = new Map<string, LeaseGrant>();
+  for (const { secret, hosts, methods, protocol } of rules) {
+    if (secret === undefined) continue;
+    const before = grants.get(secret.name);
+    grants.set(secret.name, {
+      secret: secret.name,
+      slot: before?.slot ?? secret.slot,
+      hosts: unique([...(before?.hosts ?? []), ...hosts]),
+      methods: unique([...(before?.methods ?? []), ...(methods ?? methodsOf(protocol))]),
+    });
+  }
+  return [...grants.values()];
+}
+
+/** A contract of this class gives nobody a credential whom people did not approve. @throws LEASE_APPROVAL */
+export function demandApproved({ view, approval }: EgressIdentity): void {
+  if (view.contract.class !== "privileged" || approval !== null) return;
+  throw new GantryError(lease_errors.APPROVAL, {
+    detail:
+      `Contract ${view.ref.name}@${view.ref.version} is privileged: its leases are issued for a request that people ` +
+      "approved, and this one has no approval.",
+  });
+}
+
+/** What a rule means that says nothing of methods; a WebSocket is opened by GET (RFC 6455, 4.1). */
+function methodsOf(protocol: EgressRule["protocol"]): string[] {
+  return protocol === "http" || protocol === "https" ? ["GET", "HEAD"] : ["GET"];
+}
+
+function unique(texts: readonly string[]): string[] {
+  return [...new Set(texts)].sort();
+}

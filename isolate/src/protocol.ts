@@ -7,6 +7,32 @@
 export const NONCE_HEADER = "gantry-nonce";
 /** Header that the host sets on each call of a guest, whatever the guest sent: says which run it is. */
 export const STAMP_HEADER = "gantry-stamp";
+/** Which of a run's doors a call is for. The runner's configuration sets it, over whatever the guest sent. */
+export const DOOR_HEADER = "gantry-door";
+/** The only door there is; a call that names none is for it. */
+export const EGRESS_DOOR = "egress";
+
+/**
+ * The engine sends no header with a CONNECT, not even an injected one (measured on workerd 1.20261023.1): the stamp stands
+ * in the authority, `<stamp>.<host in hexadecimal>:<port>`. Hexadecimal, because the host is whatever the guest wrote, and
+ * the engine takes an address in brackets for one only where nothing stands before it.
+ */
+export function tunnelAuthority(stamp: string, target: string): string {
+  const colon = target.lastIndexOf(":");
+  const host = new TextEncoder().encode(target.slice(0, Math.max(0, colon)));
+  const hex = Array.from(host, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${stamp}.${hex}:${target.slice(colon + 1)}`;
+}
+
+const STAMPED = /^([0-9a-f]{32})\.((?:[0-9a-f]{2})*):([0-9]+)$/;
+
+/** What `tunnelAuthority` was made of; undefined of any other authority. */
+export function stampedTunnel(authority: string): { stamp: string; target: string } | undefined {
+  const [, stamp = "", hex = "", port] = STAMPED.exec(authority) ?? [];
+  if (port === undefined) return undefined;
+  const host = Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+  return { stamp, target: `${new TextDecoder().decode(host)}:${port}` };
+}
 
 /** Body of `POST /run`, JSON. */
 export interface RunCall {
@@ -23,8 +49,8 @@ export interface RunCall {
   input: string;
   output_bytes_max: number;
   log_nonce: string;
-  /** Present when the run may call out: the value of `STAMP_HEADER`. */
-  stamp?: string;
+  /** Present when the run may call out. Its calls are stamped where others use the process before or after it. */
+  door?: { stamp?: string };
 }
 
 /** `data` and `wasm` are base64. */

@@ -12,6 +12,7 @@ import {
 } from "../../server/src/execution/contract.ts";
 import { Dice, seedOfRun } from "../crash/dice.ts";
 import { eventually } from "../fixtures/eventually.ts";
+import { fetchDoor } from "../fixtures/fetch_door.ts";
 import { generatePrograms } from "../fixtures/generated_programs.ts";
 import { type JailedPool, openJailedPool } from "../fixtures/jailed_pool.ts";
 import { need } from "../fixtures/need.ts";
@@ -34,7 +35,7 @@ export function pooledSuite(jail: Jail): void {
     beforeAll(async () => {
       jailed = await openJailedPool(jail, { warm: 4 });
       recorder = await openRecorder();
-      door = async (request) => fetch(recorder.url, { method: "POST", body: await request.text() });
+      door = fetchDoor(async (request) => fetch(recorder.url, { method: "POST", body: await request.text() }));
     });
     afterAll(async () => {
       await recorder.close();
@@ -198,10 +199,10 @@ export function pooledSuite(jail: Jail): void {
       const call = main(`export default async (o) => {
         const answer = await fetch(o.url, o.init); return [answer.status, await answer.text(), Object.fromEntries(answer.headers)]; };`);
       const seen: { url: string; headers: Record<string, string>; body: string }[] = [];
-      const echo: DoorHandler = async (request) => {
+      const echo = fetchDoor(async (request) => {
         seen.push({ url: request.url, headers: Object.fromEntries(request.headers), body: await request.text() });
         return new Response("echo", { status: 201, headers: { "x-back": "1" } });
-      };
+      });
 
       it("go through their own door, whatever stamp the guest sets", async () => {
         const init = { method: "PUT", body: "hello", headers: { "gantry-stamp": "forged", "x-mine": "2" } };
@@ -268,7 +269,15 @@ export function pooledSuite(jail: Jail): void {
         const long = (bytes: number): string => `GET http://a/ HTTP/1.1\r\nx: ${"y".repeat(bytes)}\r\n\r\n`;
         expect(await rawCall(path, long(OUT_HEAD_BYTES_MAX - 100))).toMatch(/^HTTP\/1\.1 409/);
         expect(await rawCall(path, long(OUT_HEAD_BYTES_MAX))).toMatch(/^HTTP\/1\.1 431/);
-        expect(await rawCall(path, "CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n")).toMatch(/^HTTP\/1\.1 501/);
+        for (const authority of ["a:1", `${stamp}.${"61".repeat(3)}:1`]) {
+          expect(await rawCall(path, `CONNECT ${authority} HTTP/1.1\r\n\r\n`)).toMatch(
+            /^HTTP\/1\.1 409 .*RUNNER_CLOSED/s,
+          );
+        }
+        const upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+        expect(await rawCall(path, `GET http://a/ HTTP/1.1\r\n${upgrade}\r\n`)).toMatch(
+          /^HTTP\/1\.1 409 .*RUNNER_CLOSED/s,
+        );
         expect(seen.length).toBe(before);
         const again = await jailed.run(call, { ...keyed("raw"), input: { url: "http://api.test/" }, egress: echo });
         expect(again.runner.id).toBe(runner.id);
@@ -302,16 +311,24 @@ export function pooledSuite(jail: Jail): void {
         expect(again.outcome.ending).toBe("completed");
       });
 
-      it("cannot reach a door of another kind: TCP is closed, and a run without a door stays without", async () => {
-        const tcp = main(`import { connect } from "cloudflare:sockets";
-          export default async () => { const s = connect("api.test:80"); const r = s.readable.getReader(); return (await r.read()).done; };`);
-        const { outcome } = await jailed.run(tcp, { ...keyed("tcp"), egress: echo });
-        expect(outcome.blocked).toEqual([{ host: "unknown", method: "CONNECT", count: 1 }]);
+      it("that have no door stay without, though another of the key had one", async () => {
+        const { runner } = await jailed.run(call, {
+          ...keyed("doorless"),
+          input: { url: "http://api.test/" },
+          egress: echo,
+        });
         const without = await jailed.run(
-          main("export default () => fetch('http://a.test/').catch((e) => e.message);"),
-          keyed("tcp"),
+          main(`import { connect } from "cloudflare:sockets"; export default async () => {
+            const { done } = await connect("api.test:80").readable.getReader().read();
+            return [done, await fetch("http://a.test/").catch((e) => e.message)]; };`),
+          keyed("doorless"),
         );
-        expect(without.outcome.result).toContain("grants no network");
+        expect(without.runner.id).toBe(runner.id);
+        expect(without.outcome.result).toMatch(/^\[true,".*grants no network/);
+        expect(without.outcome.blocked).toEqual([
+          { host: "api.test:80", method: "CONNECT", count: 1 },
+          { host: "a.test", method: "GET", count: 1 },
+        ]);
       });
     });
   });

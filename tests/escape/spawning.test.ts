@@ -13,14 +13,15 @@ import { runRoutes } from "../../server/src/intent/routes.ts";
 import { silentLogger } from "../../server/src/kernel/log.ts";
 import { agreementsOf } from "../../server/src/storage/agreements.ts";
 import { eventually } from "../fixtures/eventually.ts";
+import { fetchDoor } from "../fixtures/fetch_door.ts";
 import { type JailedPool, openJailedPool } from "../fixtures/jailed_pool.ts";
 import { need } from "../fixtures/need.ts";
 import { openRunsGround, type RunsGround } from "../fixtures/runs_ground.ts";
 
 /**
- * Real guests that start runs, through the HTTP interface and with tokens that were made for them. Guests have no network
- * yet, so their calls go through a door of this test's own, which brings them to the listener and adds no authority but
- * the token of the run that calls, where the guest has brought none.
+ * Real guests that start runs, through the HTTP interface and with tokens that were made for them. Their calls go
+ * through a door of this test's own, which brings them to the listener and adds no authority but the token of the run that
+ * calls, where the guest has brought none.
  */
 
 const API = "http://gantry.test";
@@ -80,14 +81,14 @@ function withDoor(pool: RunnerPool): RunnerPool {
 }
 
 function doorOf(run: string): DoorHandler {
-  return async (request) => {
+  return fetchDoor(async (request) => {
     const { pathname, search } = new URL(request.url);
     if (pathname === "/token") return new Response(await tokenOf(run));
     const headers = new Headers(request.headers);
     if (!headers.has("authorization")) headers.set("authorization", `Bearer ${await tokenOf(run)}`);
     const body = request.method === "GET" ? {} : { body: await request.text() };
     return fetch(`${listener.url}${pathname}${search}`, { method: request.method, headers, ...body });
-  };
+  });
 }
 
 /** Of a live run, as whoever started the guest mints it. */

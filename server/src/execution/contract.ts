@@ -1,3 +1,5 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { defineErrors, type Problem } from "../kernel/errors.ts";
 import type { RunId, RunnerId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
@@ -88,10 +90,17 @@ export interface LogLine {
 }
 
 /**
- * What stands behind the door of one run: answers one call that its guest made. The URL is the guest's, absolute.
- * It is called only after the run's admission is durable; a rejection is answered 502.
+ * What stands behind the door of one run: answers what its guest says, byte by byte. The guest is hostile, and so is what
+ * it says. A target is the guest's own, absolute (`http://host:port/path`, of a tunnel `host:port`); whatever said whose
+ * call it is has been taken out of it, all else is as it came. It is called only after the run's admission is durable,
+ * and never after the run has ended. What it has been given is its own: who owns the run destroys what is left of it.
  */
-export type DoorHandler = (request: Request) => Promise<Response>;
+export interface DoorHandler {
+  request(call: IncomingMessage, answer: ServerResponse): void;
+  /** Nothing has been answered yet. @param head  what the guest has said already. */
+  connect(call: IncomingMessage, socket: Duplex, head: Buffer): void;
+  upgrade(call: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
 
 /** What a run may touch outside its process. */
 export interface RunDoor {
@@ -287,3 +296,5 @@ export const OUT_CONNECTIONS_MAX = 512;
 export const OUT_HEADERS_MAX = 100;
 /** Bytes of the head of one call through the out-socket. */
 export const OUT_HEAD_BYTES_MAX = 32 * 1024;
+/** How long the head of one call may take to arrive. */
+export const OUT_HEAD_MS_MAX = 10_000;

@@ -187,9 +187,9 @@ export class Trial {
   }
 
   async #call(signal: AbortSignal): Promise<Verdict> {
-    const stamp = await this.#openDoor();
+    const door = await this.#openDoor();
     const { host_nonce } = this.#nonces;
-    const body = JSON.stringify(this.#body(stamp));
+    const body = JSON.stringify(this.#body(door));
     this.#called_at = this.#deps.clock.now();
     const response = await this.#process.client.run(body, host_nonce, signal);
     const answer = await readAnswer(response, this.#job.limits.output_bytes_max);
@@ -205,18 +205,23 @@ export class Trial {
       : { ...verdict, clean };
   }
 
-  /** @returns the stamp of the run's calls, if it may make any. */
-  async #openDoor(): Promise<string | undefined> {
+  /** @returns how the run's calls are known, if it may make any. */
+  async #openDoor(): Promise<RunCall["door"]> {
     const { durable, egress } = this.#door;
     if (egress === undefined) return undefined;
     const out = await this.#process.out();
     if (this.#over) throw new Error("the run ended before it began");
+    const door = { durable, handler: egress };
+    if (!this.#is_shared) {
+      this.#closeDoor = out.openAlone(door);
+      return {};
+    }
     const stamp = Buffer.from(this.#deps.random.bytes(16)).toString("hex");
-    this.#closeDoor = out.open(stamp, { durable, handler: egress });
-    return stamp;
+    this.#closeDoor = out.open(stamp, door);
+    return { stamp };
   }
 
-  #body(stamp: string | undefined): RunCall {
+  #body(door: RunCall["door"]): RunCall {
     const { code, run, session, deadline_at, vars, input, limits } = this.#job;
     return {
       run,
@@ -231,7 +236,7 @@ export class Trial {
       input,
       output_bytes_max: limits.output_bytes_max,
       log_nonce: this.#nonces.log_nonce,
-      ...(stamp === undefined ? {} : { stamp }),
+      ...(door === undefined ? {} : { door }),
     };
   }
 

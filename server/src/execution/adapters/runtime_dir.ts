@@ -14,6 +14,7 @@ import {
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { DOOR_HEADER, EGRESS_DOOR } from "../../../../isolate/src/protocol.ts";
 import { entryPoint } from "../../kernel/entries.ts";
 import { sha256Hex } from "../../kernel/hash.ts";
 import { startTicks } from "./procfs.ts";
@@ -117,7 +118,11 @@ const config :Workerd.Config = (
       globalOutbound = "internet",
     )),
     (name = "internet", network = (allow = [])),
-    (name = "out", external = (address = "unix:s/out.sock", http = (style = proxy))),
+    (name = "out", external = (address = "unix:s/out.sock", http = (
+      # Scheme, host and port arrive as the guest wrote them only so: "host" sends the path alone.
+      style = proxy,
+      injectRequestHeaders = [(name = "${DOOR_HEADER}", value = "${EGRESS_DOOR}")],
+    ))),
   ],
   sockets = [(name = "in", address = "unix:s/in.sock", http = (), service = "host")],
   # Every other flag that was tried makes each load dearer.

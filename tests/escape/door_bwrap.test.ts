@@ -1,0 +1,4 @@
+import { bwrapJail } from "../../server/src/execution/adapters/jails.ts";
+import { doorSuite } from "./door_suite.ts";
+
+doorSuite(bwrapJail);

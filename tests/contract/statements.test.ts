@@ -57,7 +57,7 @@ function checkedAnyCount(statements: Statements, sql: string): { text: string; p
 describe("every statement", () => {
   it("is found", () => {
     const rooms = new Set(written.map(({ at }) => at.split("/")[2]));
-    expect([...rooms].sort()).toEqual(["evidence", "gates", "identity", "intent", "policy", "storage"]);
+    expect([...rooms].sort()).toEqual(["egress", "evidence", "gates", "identity", "intent", "policy", "storage"]);
     expect(written.map(({ sql }) => sql)).toEqual(expect.arrayContaining([lock_sql.take, timer_sql.set]));
   });
 

@@ -4,6 +4,8 @@
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { kinds as egress_kinds } from "../../server/src/egress/kinds.ts";
+import { buildEgress } from "../../server/src/egress_parts.ts";
 import type { Ledger } from "../../server/src/evidence/contract.ts";
 import { kinds as evidence_kinds } from "../../server/src/evidence/kinds.ts";
 import { EvidenceLedger } from "../../server/src/evidence/ledger.ts";
@@ -39,6 +41,7 @@ import { migrations as policy_migrations } from "../../server/src/policy/store.t
 import { openPrivateFiles } from "../../server/src/storage/adapters/private_files.ts";
 import { openSqlite } from "../../server/src/storage/adapters/sqlite.ts";
 import { agreementsOf } from "../../server/src/storage/agreements.ts";
+import { egress_migrations, testNetwork } from "../../tests/fixtures/leaving.ts";
 import { ScriptedPool } from "../../tests/fixtures/scripted_pool.ts";
 import type { Spent } from "./cpu.ts";
 
@@ -54,11 +57,18 @@ const storage = await openSqlite({
   directory,
   migrations: [
     ...[...evidence_migrations, ...identity_migrations, ...policy_migrations],
-    ...[...gates_migrations, ...webhook_migrations, ...intent_migrations],
+    ...[...egress_migrations, ...gates_migrations, ...webhook_migrations, ...intent_migrations],
   ],
 });
 const files = openPrivateFiles(directory, random);
-const kinds = { ...evidence_kinds, ...identity_kinds, ...policy_kinds, ...gates_kinds, ...intent_kinds };
+const kinds = {
+  ...evidence_kinds,
+  ...identity_kinds,
+  ...policy_kinds,
+  ...egress_kinds,
+  ...gates_kinds,
+  ...intent_kinds,
+};
 const guard = new LogGuard(common.metrics);
 const sealer = new Sealer({ ...common, storage, files, guard, owner: "bench" });
 const state_key = await loadStateKey(files, random);
@@ -76,10 +86,15 @@ pool.script = () => {
   return { result: '{"sum":3}' };
 };
 const compiler = createCompiler(esbuildTransform(clock));
-const gating = buildGates({ webhooks_private: false }, { ...common, storage, ledger, identity, policy, state_key });
+const network = testNetwork(clock);
+const below = { ...common, network, storage, ledger, identity, policy, state_key };
+const gating = buildGates({ webhooks_private: false }, below);
+const node = { id: "bench", boot: "boot" };
+const leaving = buildEgress({ ...below, node, approvals: gating.gates });
 const runs = createRuns({
   ...common,
   ...gating,
+  egress: leaving.egress,
   identity,
   delta: contractDelta,
   storage,
@@ -87,7 +102,7 @@ const runs = createRuns({
   policy,
   compiler,
   pool,
-  node: { id: "bench", boot: "boot" },
+  node,
   capacity: { slots: 32, memory_mb: 32 * 128 },
 });
 enterRuns(gating, runs);

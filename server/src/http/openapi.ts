@@ -1,6 +1,7 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { RouteEnv } from "../identity/contract.ts";
+import { NEXT_STEPS } from "../kernel/errors.ts";
 import { OPEN_PATHS, TOKEN_PATHS } from "./contract.ts";
 
 type App = OpenAPIHono<RouteEnv>;
@@ -29,9 +30,11 @@ const problem = z
     next_steps: z
       .array(
         z.strictObject({
-          kind: z.enum(["command", "change", "wait", "read"]),
+          kind: z.enum(NEXT_STEPS),
           text: z.string(),
           command: z.string().optional(),
+          rule: z.record(z.string(), z.unknown()).optional(),
+          needs: z.literal("contract-change").optional(),
         }),
       )
       .optional(),

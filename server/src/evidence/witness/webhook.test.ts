@@ -2,8 +2,8 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../../tests/fixtures/eventually.ts";
+import { ownSender } from "../../../../tests/fixtures/own_sender.ts";
 import { VirtualClock } from "../../../../tests/fixtures/virtual_clock.ts";
-import { createSender } from "../../http/sender.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import {
   type CheckpointCopy,
@@ -31,7 +31,7 @@ async function sinkTo(listener: RequestListener, clock = systemClock(), more = "
   servers.push({ close: () => server.close() && server.closeAllConnections() });
   await new Promise((resolve) => server.once("listening", resolve));
   const url = `http://user:p%40ss@127.0.0.1:${(server.address() as AddressInfo).port}/add-checkpoint${more}`;
-  return openWebhookSink({ name: "webhook:w", url, sender: createSender(clock) });
+  return openWebhookSink({ name: "webhook:w", url, sender: ownSender(clock) });
 }
 const answering = (status: number, body = "", type = "text/plain") =>
   sinkTo((_, response) => response.writeHead(status, { "content-type": type }).end(body));
@@ -162,7 +162,7 @@ describe("what a webhook answers", () => {
     servers.push(raw);
     await new Promise((resolve) => raw.once("listening", resolve));
     const { port } = raw.address() as AddressInfo;
-    const at = (url: string) => openWebhookSink({ name: "webhook:w", url, sender: createSender(systemClock()) });
+    const at = (url: string) => openWebhookSink({ name: "webhook:w", url, sender: ownSender(systemClock()) });
     const secret = `http://u:secret@127.0.0.1:${port}/secret`;
     await expect(at(secret).publish(copy, signal)).rejects.toThrow(/^no answer: HPE_\w+$/);
     raw.close();

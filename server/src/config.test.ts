@@ -31,3 +31,20 @@ it("a node's silence has bounds", () => {
     expect(() => read({ node_silent_ms: ms })).toThrow(/node_silent_ms/);
   }
 });
+
+it("calls leave by the system's name servers and authorities, unless the config file names others", () => {
+  expect(read({}).egress).toEqual({ resolvers: undefined, ca_files: [], nat64_prefixes: [] });
+  const egress = {
+    resolvers: ["127.0.0.1:5353", "192.0.2.1", "2001:db8::1", "[2001:db8::1]:53"],
+    ca_files: ["ca.pem", "/etc/ca.pem"],
+    nat64_prefixes: ["2001:db8:64::/96", "2001:db8::/32"],
+  };
+  expect(read({ egress }).egress).toEqual({ ...egress, ca_files: [join(directory, "ca.pem"), "/etc/ca.pem"] });
+  for (const resolver of ["localhost", "127.0.0.1:0", "127.0.0.1:65536", "[127.0.0.1]:53", "::1:", ""]) {
+    expect(() => read({ egress: { resolvers: [resolver] } }), resolver).toThrow(/egress.resolvers.0/);
+  }
+  for (const prefix of ["10.0.0.0/8", "2001:db8::", "2001:db8::/33"]) {
+    expect(() => read({ egress: { nat64_prefixes: [prefix] } }), prefix).toThrow(/egress.nat64_prefixes.0/);
+  }
+  expect(() => read({ egress: { resolver: ["127.0.0.1"] } })).toThrow(/egress/);
+});

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { z } from "zod";
+import { type EgressChoice, egress_member, egressChoice } from "./egress_choice.ts";
 import { ORIGIN_CHARS_MAX } from "./evidence/contract.ts";
 import { isNoteName } from "./evidence/log/note.ts";
 import { NODE_SILENT_MS, NODE_SILENT_MS_MAX, NODE_SILENT_MS_MIN } from "./intent/contract.ts";
@@ -44,6 +45,7 @@ export interface Config {
   log_origin: string | undefined;
   /** Where copies of checkpoints go. */
   witnesses: WitnessChoice[];
+  egress: EgressChoice;
   /** Notices may go to addresses that are not public ones, and in clear text. */
   webhooks_private: boolean;
   /** How long a stop waits for running runs. */
@@ -79,6 +81,7 @@ const file = z.strictObject({
     .refine(isNoteName, `a log's name has 1 to ${ORIGIN_CHARS_MAX} characters, no space and no plus`)
     .optional(),
   witnesses: witness_list.optional(),
+  egress: egress_member.optional(),
   webhooks_private: z.boolean().optional(),
   drain_ms: z.int().min(0).max(900_000).optional(),
   log_level: z.enum(["debug", "info", "warn", "error"]).optional(),
@@ -107,6 +110,7 @@ export function readConfig(args: string[]): Config {
     contracts: from_file.contracts ?? [],
     log_origin: from_file.log_origin,
     witnesses: witnessChoices(from_file.witnesses ?? [], dirname(resolve(options.config ?? "."))),
+    egress: egressChoice(from_file.egress, resolve(options.config ?? ".")),
     webhooks_private: from_file.webhooks_private ?? false,
     drain_ms: from_file.drain_ms ?? 10_000,
     log_level: from_file.log_level ?? "info",

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { readConfig } from "./config.ts";
+import { openNetwork } from "./egress_parts.ts";
 import { probe } from "./execution/adapters/choose_jail.ts";
 import { bwrapJail, unshareJail } from "./execution/adapters/jails.ts";
 import { Nursery } from "./execution/adapters/nursery.ts";
@@ -42,9 +43,12 @@ const SYNC_MS_GOOD = 5;
 /** Probes the host by doing what a server does, and names the fix for each shortfall. Prints JSON. */
 export async function doctor(args: string[]): Promise<number> {
   const config = readConfig(args.filter((arg) => arg !== "--json"));
+  const clock = systemClock();
+  const network = openNetwork(config.egress, clock);
   const at = existingParent(config.data);
   const scratch = mkdtempSync(join(tmpdir(), "gantry-doctor-"));
   try {
+    const sender = network.outgoing({ public_only: false });
     const checks: Check[] = [
       node(),
       git(config.witnesses.some(({ kind }) => kind === "git")),
@@ -53,13 +57,14 @@ export async function doctor(args: string[]): Promise<number> {
       socketPath(),
       disk(at),
       syncLatency(at),
-      ...(await probeWitnesses(config.witnesses, scratch, systemClock())),
-      ...(config.store.engine === "postgres" ? await probePostgres(config.store.url, systemClock()) : []),
+      ...(await probeWitnesses(config.witnesses, scratch, { clock, sender })),
+      ...(config.store.engine === "postgres" ? await probePostgres(config.store.url, clock) : []),
     ];
     const ok = checks.every((check) => check.ok !== false);
     process.stdout.write(`${JSON.stringify({ version: VERSION, ok, checks }, null, 2)}\n`);
     return ok ? 0 : 1;
   } finally {
+    await network.close();
     rmSync(scratch, { recursive: true, force: true });
   }
 }

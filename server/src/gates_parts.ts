@@ -1,5 +1,6 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Config } from "./config.ts";
+import type { Network } from "./egress_parts.ts";
 import type { Ledger } from "./evidence/contract.ts";
 import { gateKey } from "./gates/gate_key.ts";
 import { createGates, type GatesLife } from "./gates/gates.ts";
@@ -8,7 +9,6 @@ import { WebhookList } from "./gates/webhook_list.ts";
 import { WebhookNotices } from "./gates/webhook_notices.ts";
 import { webhookRoutes } from "./gates/webhook_routes.ts";
 import { webhookKeys } from "./gates/webhook_secret.ts";
-import { createSender } from "./http/sender.ts";
 import type { RouteEnv } from "./identity/contract.ts";
 import type { IdentityRegistry } from "./identity/identity.ts";
 import { run_counts } from "./intent/history_store.ts";
@@ -35,6 +35,8 @@ export interface GatesGround {
   policy: ContractPolicy;
   /** What the key of votes, and those that webhooks' secrets are sealed with, are derived from. */
   state_key: Uint8Array;
+  /** What notices leave by. */
+  network: Pick<Network, "outgoing">;
 }
 
 export interface GatesParts {
@@ -50,9 +52,9 @@ export interface GatesParts {
  * start. Runs enter themselves with `enterRuns`.
  */
 export function buildGates(config: Pick<Config, "webhooks_private">, ground: GatesGround): GatesParts {
-  const { clock, ledger, identity, policy } = ground;
+  const { ledger, identity, policy, network } = ground;
   const keys = webhookKeys(ground.state_key);
-  const sender = createSender(clock, { public_only: !config.webhooks_private });
+  const sender = network.outgoing({ public_only: !config.webhooks_private });
   const notices = new WebhookNotices({ ...ground, sender, keys });
   const webhooks = new WebhookList({ ...ground, keys, notices, private_addresses: config.webhooks_private });
   const gates = createGates({ ...ground, notifier: notices, key: gateKey(ground.state_key) });

@@ -10,6 +10,7 @@ import { audit } from "./audit_command.ts";
 import { banner } from "./banner.ts";
 import { type Config, readConfig, UsageError } from "./config.ts";
 import { doctor } from "./doctor.ts";
+import { buildEgress, egressSurfaces, openNetwork } from "./egress_parts.ts";
 import type { LogGuard } from "./evidence/log/guard.ts";
 import { openStateKey } from "./evidence/state_key.ts";
 import { buildEvidence, evidenceSurfaces } from "./evidence_parts.ts";
@@ -41,6 +42,7 @@ import { createIds } from "./kernel/ids.ts";
 import type { Logger } from "./kernel/log.ts";
 import { systemRandom } from "./kernel/random.ts";
 import { loginLink } from "./login_link_command.ts";
+import { addDatabase } from "./own_places.ts";
 import { contractDelta } from "./policy/delta/delta.ts";
 import { ContractPolicy } from "./policy/policy.ts";
 import { policySurfaces } from "./policy_parts.ts";
@@ -67,7 +69,8 @@ function groundOf(config: Config) {
   const ids = createIds(clock, random);
   const prometheus = createPrometheus();
   const logger = createLogger({ level: config.log_level });
-  return { clock, random, ids, logger, log: logger, metrics: prometheus.metrics, prometheus };
+  const network = openNetwork(config.egress, clock);
+  return { clock, random, ids, logger, log: logger, metrics: prometheus.metrics, prometheus, network };
 }
 
 type Ground = ReturnType<typeof groundOf>;
@@ -82,12 +85,14 @@ function nodeId(config: Config): string {
   return `${hostname()}-${sha256Hex(config.data).slice(0, 8)}`;
 }
 
-/** Floors 0 to 2: the store, who may ask, what is recorded, what may run. */
+/** Floors 0 to 3: the store, who may ask, what is recorded, what may run, what may leave. */
 async function buildLower(config: Config, ground: Ground) {
   const storage = await openStorage(config, ground);
   try {
-    const is_shared = config.store.engine === "postgres";
+    const { store } = config;
+    const is_shared = store.engine === "postgres";
     if (is_shared) await demandSharedBlobs(storage, config.blobs, ground.random);
+    if (is_shared) await addDatabase(ground.network.own, store.url, ground.log);
     const files = openPrivateFiles(config.data, ground.random);
     const agreements = agreementsOf(storage);
     const state_key = await openStateKey(agreements, files, ground.random);
@@ -98,13 +103,28 @@ async function buildLower(config: Config, ground: Ground) {
       state_key,
       kinds: KINDS,
       node: nodeId(config),
-      sinks: openSinks(config.witnesses, { clock: ground.clock, data: config.data }),
+      sinks: openSinks(config.witnesses, {
+        clock: ground.clock,
+        data: config.data,
+        sender: ground.network.outgoing({ public_only: false }),
+      }),
     });
     const { ledger } = evidence;
     const owned = await bootstrap({ ...ground, storage, files, ledger, node: is_shared ? nodeId(config) : undefined });
     const identity = new IdentityRegistry({ ...ground, storage, ledger, agreements, live_run: liveRunOf });
     const policy = new ContractPolicy({ ...ground, storage, ledger });
+    const place = placeAmongNodes(config, ground);
     const gating = buildGates(config, { ...ground, storage, ledger, identity, policy, state_key });
+    const leaving = buildEgress({
+      ...ground,
+      ...place,
+      storage,
+      ledger,
+      identity,
+      policy,
+      state_key,
+      approvals: gating.gates,
+    });
     // From here on nothing is recorded that the log could not take.
     await evidence.sealer.start();
     const documents = config.contracts.map((path) => ({ name: path, text: readContract(path) }));
@@ -114,7 +134,7 @@ async function buildLower(config: Config, ground: Ground) {
       { actor: owned.agent, kind: "agent" as const },
     ];
     const { refused } = await policy.applyAtStart(owned.tenant, documents, chain);
-    return { storage, files, evidence, ledger, identity, policy, gating, owned, refused };
+    return { storage, files, evidence, ledger, identity, policy, place, gating, leaving, owned, refused };
   } catch (error) {
     await storage.close();
     throw error;
@@ -206,9 +226,11 @@ async function closeLower({
   storage,
   evidence,
   gating,
+  leaving,
   policy,
 }: Awaited<ReturnType<typeof buildLower>>): Promise<void> {
   gating.notices.close();
+  await leaving.close();
   await policy.heads.close();
   await storage.timers.stop();
   await evidence.witnesses.stop();
@@ -219,7 +241,7 @@ async function closeLower({
 /** Everything that is asked for over HTTP. */
 function surfaces(
   ground: Ground,
-  { storage, evidence, identity, policy, gating }: Awaited<ReturnType<typeof buildLower>>,
+  { storage, evidence, ledger, identity, policy, gating, leaving }: Awaited<ReturnType<typeof buildLower>>,
   { pool }: Awaited<ReturnType<typeof buildExecution>>,
   runs: ReturnType<typeof createRuns>,
 ) {
@@ -232,6 +254,7 @@ function surfaces(
       ...policySurfaces({ policy, identity, storage, clock, runs: runRequests(storage) }),
       ...identitySurfaces({ identity, storage, clock, gate: settingGate(gating.gates) }),
       ...gateSurfaces(gating, identity),
+      ...egressSurfaces({ ...leaving, identity, policy, storage, ledger }),
       ...evidenceSurfaces(evidence, identity),
     ],
     checks: checksOf(storage, evidence.guard, pool, runs),
@@ -243,19 +266,21 @@ async function up(config: Config): Promise<void> {
   const ground = groundOf(config);
   const { clock, logger } = ground;
   const lower = await buildLower(config, ground);
-  const { files, evidence, ledger, policy, gating } = lower;
+  const { files, evidence, ledger, policy, gating, leaving } = lower;
   const execution = await buildExecution(config, ground);
   const runs = createRuns({
     ...ground,
     ...lower,
     ...execution,
-    ...placeAmongNodes(config, ground),
+    ...lower.place,
     ...gating,
+    ...leaving,
     delta: contractDelta,
     capacity: { slots: config.slots, memory_mb: config.slots_memory_mb },
   });
   enterRuns(gating, runs);
   const app = surfaces(ground, lower, execution, runs);
+  await leaving.recover(logger);
   const recovered = await runs.recover();
   if (recovered.lost + recovered.requeued > 0) logger.warn(recovered, "took up what an earlier start left behind");
   startTimers(lower, logger);
@@ -265,6 +290,7 @@ async function up(config: Config): Promise<void> {
     await execution.close();
     throw listenFault(error, config);
   });
+  ground.network.own.addPort(listener.port);
   await files.replace(SERVER_FILE, `${JSON.stringify({ url: listener.url, pid: process.pid })}\n`);
 
   await stopSignal(logger);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { testNetwork } from "../../tests/fixtures/leaving.ts";
 import { readConfig } from "./config.ts";
 import { WITNESSES_MAX } from "./evidence/contract.ts";
 import { systemClock } from "./kernel/clock.ts";
@@ -20,7 +21,11 @@ function read(yaml: string): WitnessChoice[] {
 }
 const list = (...lines: string[]): string => `witnesses:\n${lines.map((line) => `  - ${line}\n`).join("")}`;
 const names = (choices: WitnessChoice[]): string[] =>
-  openSinks(choices, { clock: systemClock(), data: directory }).map(({ name }) => name);
+  openSinks(choices, {
+    clock: systemClock(),
+    data: directory,
+    sender: testNetwork(systemClock()).outgoing({ public_only: false }),
+  }).map(({ name }) => name);
 
 it("there are no witnesses unless the config file names some", () => {
   expect(read("{}")).toEqual([]);

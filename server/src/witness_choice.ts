@@ -1,8 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
-import { type CheckpointSink, WITNESSES_MAX } from "./evidence/contract.ts";
+import { type CheckpointSink, type Sender, WITNESSES_MAX } from "./evidence/contract.ts";
 import { openWebhookSink } from "./evidence/witness/webhook.ts";
-import { createSender } from "./http/sender.ts";
 import type { Clock } from "./kernel/clock.ts";
 import { sha256Hex } from "./kernel/hash.ts";
 import { openFileSink } from "./storage/adapters/sink_file.ts";
@@ -57,11 +56,12 @@ export interface SinkParts {
   clock: Clock;
   /** The data directory, in which git has its clones. */
   data: string;
+  /** What copies for webhooks leave by. */
+  sender: Sender;
 }
 
 /** The sinks of what was chosen. Two paths to one place are one: the second is left out. */
-export function openSinks(choices: WitnessChoice[], { clock, data }: SinkParts): CheckpointSink[] {
-  const sender = createSender(clock);
+export function openSinks(choices: WitnessChoice[], { clock, data, sender }: SinkParts): CheckpointSink[] {
   const sinks = choices.map(({ kind, address }): CheckpointSink => {
     if (kind === "file") return openFileSink(address);
     if (kind === "webhook") return openWebhookSink({ name: webhookName(address), url: address, sender });

@@ -6,9 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { eventually } from "../../tests/fixtures/eventually.ts";
+import { testNetwork } from "../../tests/fixtures/leaving.ts";
 import { VirtualClock } from "../../tests/fixtures/virtual_clock.ts";
 import { SINK_PROBE_MS } from "./evidence/contract.ts";
-import { systemClock } from "./kernel/clock.ts";
+import { type Clock, systemClock } from "./kernel/clock.ts";
 import { probeWitnesses } from "./witness_probe.ts";
 
 let base: string;
@@ -32,6 +33,8 @@ async function listening(answer: (url: string) => number | undefined): Promise<s
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+const partsOf = (clock: Clock) => ({ clock, sender: testNetwork(clock).outgoing({ public_only: false }) });
+
 it("each witness is asked, and what it lacks is said with what to do", async () => {
   const url = await listening((path) => (path === "/tells" ? 200 : 405));
   execFileSync("git", ["init", "--quiet", "--bare", join(base, "w.git")]);
@@ -45,7 +48,7 @@ it("each witness is asked, and what it lacks is said with what to do", async () 
       { kind: "webhook", address: `${url}/other` },
     ],
     join(base, "scratch"),
-    systemClock(),
+    partsOf(systemClock()),
   );
   expect(checks.map(({ ok, detail }) => [ok, detail.replace(/: fatal: .*/, "")])).toEqual([
     [true, "holds no checkpoint yet"],
@@ -66,7 +69,7 @@ it("a witness that does not answer is not waited for longer than a probe may tak
     return undefined;
   });
   const clock = new VirtualClock();
-  const probing = probeWitnesses([{ kind: "webhook", address: `${url}/x` }], base, clock);
+  const probing = probeWitnesses([{ kind: "webhook", address: `${url}/x` }], base, partsOf(clock));
   await eventually(() => asked, "the question");
   clock.advance(SINK_PROBE_MS);
   expect((await probing)[0]).toMatchObject({ ok: "warn", detail: `no answer within ${SINK_PROBE_MS / 1_000} s` });

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import { SINK_PROBE_MS } from "./evidence/contract.ts";
+import { type Sender, SINK_PROBE_MS } from "./evidence/contract.ts";
 import { type Clock, within } from "./kernel/clock.ts";
 import { openSinks, type WitnessChoice } from "./witness_choice.ts";
 
@@ -22,10 +22,14 @@ const FIX = {
  * Asks each witness what it holds, as a server does at its start. A witness that is down is a warning: nothing waits for it.
  * @param scratch  an empty directory, so that a running server's clones are left alone.
  */
-export function probeWitnesses(choices: WitnessChoice[], scratch: string, clock: Clock): Promise<WitnessCheck[]> {
+export function probeWitnesses(
+  choices: WitnessChoice[],
+  scratch: string,
+  { clock, sender }: { clock: Clock; sender: Sender },
+): Promise<WitnessCheck[]> {
   return Promise.all(
     choices.map(async (choice): Promise<WitnessCheck> => {
-      const [sink] = openSinks([choice], { clock, data: scratch });
+      const [sink] = openSinks([choice], { clock, sender, data: scratch });
       const name = `witness ${sink?.name ?? ""}`;
       const late = new AbortController();
       try {

@@ -1,4 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { kinds as egress_kinds } from "../../server/src/egress/kinds.ts";
+import { buildEgress, type EgressBuilt } from "../../server/src/egress_parts.ts";
 import { loadStateKey } from "../../server/src/evidence/state_key.ts";
 import { bwrapJail, type Jail, unshareJail } from "../../server/src/execution/adapters/jails.ts";
 import type { RunnerPool } from "../../server/src/execution/contract.ts";
@@ -19,6 +21,7 @@ import { errors as storage_errors } from "../../server/src/storage/contract.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { type Ground, openGround } from "../fixtures/ground.ts";
 import { type JailedPool, openJailedPool } from "../fixtures/jailed_pool.ts";
+import { egress_migrations, testNetwork } from "../fixtures/leaving.ts";
 import { need } from "../fixtures/need.ts";
 import { StallingStorage } from "../fixtures/stalling_storage.ts";
 
@@ -34,6 +37,7 @@ describe.for([bwrapJail, unshareJail] satisfies Jail[])("with guests in $name", 
   let ground: Ground;
   let stalling: StallingStorage;
   let runs: Runs & RunsLife;
+  let leaving: EgressBuilt;
   let pool: RunnerPool;
   let release = () => {};
 
@@ -41,8 +45,8 @@ describe.for([bwrapJail, unshareJail] satisfies Jail[])("with guests in $name", 
     jailed = await openJailedPool(jail, { warm: 1 });
     pool = jailed.pool;
     ground = await openGround({
-      migrations: [...gates_migrations, ...webhook_migrations, ...migrations],
-      kinds: { ...gates_kinds, ...kinds },
+      migrations: [...egress_migrations, ...gates_migrations, ...webhook_migrations, ...migrations],
+      kinds: { ...egress_kinds, ...gates_kinds, ...kinds },
       wrap: (inner) => {
         stalling = new StallingStorage(inner);
         return stalling;
@@ -51,14 +55,18 @@ describe.for([bwrapJail, unshareJail] satisfies Jail[])("with guests in $name", 
     const { storage, ledger, clock, ids, files, random } = ground;
     const policy = new ContractPolicy({ storage, ledger, clock });
     const state_key = await loadStateKey(files, random);
-    const below = { ...ground, policy, state_key, log: silentLogger, metrics: noMetrics };
+    const network = testNetwork(clock);
+    const below = { ...ground, policy, state_key, network, log: silentLogger, metrics: noMetrics };
     const gating = await buildGates({ webhooks_private: true }, below);
+    const node = { id: "node", boot: "boot" };
+    leaving = buildEgress({ ...below, node, approvals: gating.gates });
     // One slot: a run that did not give it back would hold up the next. Never recovered, so without a heartbeat: every
     // write that is held or fails here is a run's.
     runs = createRuns({
       ...{ storage, ledger, clock, ids, pool, compiler: jailed.compiler, log: silentLogger, metrics: noMetrics },
       ...{ ...gating, policy, identity: ground.identity, delta: contractDelta },
-      node: { id: "node", boot: "boot" },
+      egress: leaving.egress,
+      node,
       capacity: { slots: 1, memory_mb: 1_024 },
     });
     enterRuns(gating, runs);
@@ -67,6 +75,7 @@ describe.for([bwrapJail, unshareJail] satisfies Jail[])("with guests in $name", 
   });
   afterAll(async () => {
     await runs.drain(0);
+    await leaving.close();
     await ground.remove();
     await jailed.close();
   });

@@ -13,7 +13,9 @@ import type { Clock } from "../kernel/clock.ts";
 import { type ErrorKind, type GantryError, hasCode, isGantryError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
+import type { PolicyView } from "../policy/contract.ts";
 import { RUNNER_TRIES_MAX, type Termination, UNSETTLED_RETRY_MS } from "./contract.ts";
+import { type RunDoors, withCalls } from "./doors.ts";
 import { endedEntry } from "./entries.ts";
 import type { Live } from "./live.ts";
 import { isConflict, type Node } from "./nodes.ts";
@@ -26,6 +28,8 @@ export interface Work {
   code: CompiledCode;
   /** JSON text. */
   input: string;
+  /** By which it was admitted. */
+  view: PolicyView;
 }
 
 type Executed = { outcome: Outcome; runner: { id: string; jail: JailName; cold: boolean } } | Unexecuted;
@@ -44,6 +48,7 @@ export interface AttemptDeps {
   log: Logger;
   metrics: Metrics;
   node: Node;
+  doors: RunDoors;
 }
 
 /** Executes runs that have a slot: the admission's commit overlaps the work, the result waits for the end's. */
@@ -90,6 +95,7 @@ export class Attempts {
   /** Nothing of the run is released; its row, if there is one, is ended as soon as the store can be written. */
   giveUp(live: Live, cause: unknown): void {
     const error = unavailable(cause);
+    this.#d.doors.abandon(live.outward);
     if (isConflict(cause) || live.lost) {
       this.#yield(live, error);
       return;
@@ -145,7 +151,7 @@ export class Attempts {
 
   /** Another runner is taken only when the one before died without having reached the guest: nothing has happened then. */
   async #execute(live: Live, work: Work, durable: Promise<void>): Promise<Executed> {
-    const { clock, log } = this.#d;
+    const { clock, log, doors } = this.#d;
     const { signal } = live.abort;
     const { id, expires_at } = live.row;
     const door: RunDoor = {
@@ -165,7 +171,9 @@ export class Attempts {
         runner.discard();
         return { without: "expired" };
       }
-      const outcome = await runner.execute(jobOf(live.row, work, clock.now()), door, signal);
+      const job = jobOf(live, work, clock.now());
+      if (live.outward !== undefined) door.egress = doors.open(live.outward, job.deadline_at);
+      const outcome = await runner.execute(job, door, signal);
       if (outcome.begun || tries >= RUNNER_TRIES_MAX) {
         return { outcome, runner: { id: runner.id, jail: runner.jail, cold: runner.cold } };
       }
@@ -192,23 +200,29 @@ export class Attempts {
   }
 
   async #end(live: Live, executed: Executed): Promise<void> {
-    const { clock, recorder } = this.#d;
+    const { clock, recorder, doors } = this.#d;
     live.phase = "ending";
     const log = await live.log.close();
-    if (live.lost) return live.log.settled();
+    if (live.lost) {
+      doors.abandon(live.outward);
+      return live.log.settled();
+    }
+    const departed = live.outward === undefined ? undefined : await doors.depart(live.outward);
     const now = clock.now();
-    const { row, result } =
+    const { row: made, result } =
       "outcome" in executed
         ? endedBy(live.row, now, executed.outcome, executed.runner)
         : { row: endedWithout(live.row, now, executed.without, executed.detail, executed.kind), result: undefined };
+    const row = withCalls(made, departed?.summary);
     if (row.termination === "cancelled") {
       row.cancelled_by = live.cancelled_by;
       row.override = live.override;
     }
-    const entry = endedEntry(row, "outcome" in executed ? log.hash : undefined);
+    const hashes = { log: "outcome" in executed ? log.hash : undefined, egress_log: departed?.log_hash };
+    const entry = endedEntry(row, hashes);
     const guard: Guard = { state: "starting", node: live.row.node ?? "", boot: live.row.boot ?? "" };
     try {
-      const kept = await recorder.change(row, { guard, entry, result, chunks: log.chunks });
+      const kept = await recorder.change(row, { guard, entry, result, chunks: log.chunks, passage: { departed } });
       this.#measure(live, kept);
       live.row = kept;
       live.log.settled();
@@ -240,7 +254,7 @@ export class Attempts {
       const ended = endedWithout(before, clock.now(), "node_lost", detail);
       for (const guard of guards) {
         try {
-          await recorder.change(ended, { guard, entry: endedEntry(ended) });
+          await recorder.change(ended, { guard, entry: endedEntry(ended), passage: { lost: row.attempt } });
           metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: "node_lost" });
           this.#unsettled.delete(id);
           break;
@@ -261,7 +275,9 @@ export class Attempts {
 const settledAs = [() => true, () => false] as const;
 
 /** The guest's deadline counts from its own start, as the watchdog's does; the row's from the admission. */
-function jobOf({ id, vars, limits, session }: RunRow, { code, input }: Work, now: number): Job {
+function jobOf({ row, outward }: Live, { code, input }: Work, now: number): Job {
+  const { id, limits, session } = row;
+  const vars = outward === undefined ? row.vars : { ...row.vars, ...outward.leases.vars };
   const job: Job = { run: id, code, input, vars, limits, deadline_at: now + limits.wall_ms };
   return session === null ? job : { ...job, session };
 }

@@ -50,21 +50,30 @@ export function addTreeCpu(tx: Tx, root: string, cpu_ms: number): void {
 /** Stands for all contracts of a tenant; no contract has the name. */
 export const ALL_CONTRACTS = "*";
 
-const dayRow = z.object({ run_ms: z.int() });
+const dayRow = z.object({
+  run_ms: z.int(),
+  /** Null in rows that are older than the column. */
+  effects: z
+    .int()
+    .nullable()
+    .transform((effects) => effects ?? 0),
+});
+export type DayUse = z.output<typeof dayRow>;
 
-/** Run-ms that the tenant's ended runs of the contract have used in the day. */
-export async function readDay(reader: Reader, tenant: string, contract: string, day: string): Promise<number> {
-  const sql = "SELECT run_ms FROM run_days WHERE tenant = ? AND contract = ? AND day = ?";
+/** What the tenant's ended runs of the contract have used in the day. */
+export async function readDay(reader: Reader, tenant: string, contract: string, day: string): Promise<DayUse> {
+  const sql = "SELECT run_ms, effects FROM run_days WHERE tenant = ? AND contract = ? AND day = ?";
   const row = await reader.get(sql, [tenant, contract, day]);
-  return row === undefined ? 0 : dayRow.parse(row).run_ms;
+  return row === undefined ? { run_ms: 0, effects: 0 } : dayRow.parse(row);
 }
 
 /** A run has ended: for its contract and for its tenant. */
-export function addToDay(tx: Tx, tenant: string, contract: string, day: string, run_ms: number): void {
+export function addToDay(tx: Tx, tenant: string, contract: string, day: string, { run_ms, effects }: DayUse): void {
   tx.run(
-    `INSERT INTO run_days (tenant, contract, day, runs, run_ms) VALUES (?, ?, ?, 1, ?), (?, ?, ?, 1, ?)
-       ON CONFLICT (tenant, contract, day) DO UPDATE SET runs = run_days.runs + 1, run_ms = run_days.run_ms + excluded.run_ms`,
-    [tenant, ALL_CONTRACTS, day, run_ms, tenant, contract, day, run_ms],
+    `INSERT INTO run_days (tenant, contract, day, runs, run_ms, effects) VALUES (?, ?, ?, 1, ?, ?), (?, ?, ?, 1, ?, ?)
+       ON CONFLICT (tenant, contract, day) DO UPDATE SET runs = run_days.runs + 1,
+         run_ms = run_days.run_ms + excluded.run_ms, effects = COALESCE(run_days.effects, 0) + excluded.effects`,
+    [tenant, ALL_CONTRACTS, day, run_ms, effects, tenant, contract, day, run_ms, effects],
     2,
   );
 }

@@ -2,7 +2,14 @@ import { type ErrorKind, GantryError, isGantryError } from "../kernel/errors.ts"
 import { run_errors } from "./contract.ts";
 
 /** What a run would have overrun. */
-export const BUDGETS = ["spawn_depth", "tree_runs", "tree_cpu_ms", "contract_run_ms", "tenant_run_ms"] as const;
+export const BUDGETS = [
+  "spawn_depth",
+  "tree_runs",
+  "tree_cpu_ms",
+  "contract_run_ms",
+  "contract_effects",
+  "tenant_run_ms",
+] as const;
 export type Budget = (typeof BUDGETS)[number];
 
 export interface Overrun {

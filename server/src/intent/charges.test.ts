@@ -40,7 +40,7 @@ afterAll(() => ground.remove());
 beforeEach(() => {
   clock = new VirtualClock(NOON);
   reads = 0;
-  settings = { approval_independence: "principal", run_ms_day: null };
+  settings = { approval_independence: "principal", run_ms_day: null, egress_deny: [] };
   const identity = {
     settings: async () => {
       reads += 1;
@@ -108,6 +108,7 @@ function rowOf(over: Partial<RunRow> = {}): RunRow {
       "log_bytes",
       "log_dropped",
       "blocked",
+      "egress",
       "cancelled_by",
       "override",
     ],
@@ -140,7 +141,7 @@ async function end(row: RunRow, over: Partial<RunRow> = {}): Promise<void> {
   const ended = { ...row, state: "ended" as const, admitted_at: NOON, ended_at: clock.now(), startup_us: 1, ...over };
   await ground.storage.write(async (tx) => {
     tx.run("UPDATE runs SET state = 'ended', cpu_us = ? WHERE id = ?", [ended.cpu_us, row.id], 1);
-    await charges.ended(tx, ended);
+    await charges.ended(tx, ended, {});
   });
 }
 
@@ -240,7 +241,7 @@ describe("the tree of runs that start each other", () => {
 
 describe("the day's budget", () => {
   const fill = (contract: string, run_ms: number) =>
-    ground.storage.write((tx) => addToDay(tx, ground.owner.tenant, contract, DAY, run_ms));
+    ground.storage.write((tx) => addToDay(tx, ground.owner.tenant, contract, DAY, { run_ms, effects: 0 }));
 
   it("of a contract is what its ended runs have used, and is over when it is used up", async () => {
     await fill("scratch", 999);
@@ -290,14 +291,14 @@ describe("the day's budget", () => {
     const run = await create(ground.owner);
     clock.advance(1_234);
     await end(run);
-    expect(await readDay(ground.storage, tenant, "scratch", DAY)).toBe(1_234);
+    expect(await readDay(ground.storage, tenant, "scratch", DAY)).toEqual({ run_ms: 1_234, effects: 0 });
     const lost = await create(ground.owner, { limits: { ...small_limits, wall_ms: 500 } });
     clock.advance(100_000);
     await end(lost, { startup_us: null });
-    expect(await readDay(ground.storage, tenant, "scratch", DAY)).toBe(1_734);
+    expect(await readDay(ground.storage, tenant, "scratch", DAY)).toEqual({ run_ms: 1_734, effects: 0 });
     const denied = await create(ground.owner);
     await end(denied, { admitted_at: null });
-    expect(await readDay(ground.storage, tenant, "scratch", DAY)).toBe(1_734);
+    expect(await readDay(ground.storage, tenant, "scratch", DAY)).toEqual({ run_ms: 1_734, effects: 0 });
   });
 
   it("of tenants is read again when it is older than SETTINGS_FRESH_MS", async () => {

@@ -9,6 +9,7 @@ import { type Overrun, overrunOf } from "./budgets.ts";
 import { REFUSED_BUDGETS_MAX, REFUSED_ENTRY_MS } from "./contract.ts";
 import { chargeDay, type DayLimits, demandDay, type SettingsSource, TenantDays } from "./days.ts";
 import { refusedEntry } from "./entries.ts";
+import type { Passage } from "./passage.ts";
 import type { Companion, Creation } from "./recorder.ts";
 import type { RunRow } from "./store.ts";
 import { chargeTree, demandTree, demandTreeCpu, growTree, placeInTree } from "./trees.ts";
@@ -76,9 +77,9 @@ export class Charges implements Companion {
     growTree(tx, row);
   }
 
-  async ended(tx: Tx, row: RunRow): Promise<void> {
+  async ended(tx: Tx, row: RunRow, { departed }: Passage): Promise<void> {
     chargeTree(tx, row);
-    chargeDay(tx, row);
+    chargeDay(tx, row, departed?.summary?.effects ?? 0);
   }
 
   /**
@@ -122,6 +123,7 @@ export class Charges implements Companion {
   }
 
   async #limitsOf({ tenant }: RunRow, { contract }: PolicyView): Promise<DayLimits> {
-    return { contract: contract.budgets_day.run_ms, tenant: await this.#days.limitOf(this.#d.storage, tenant) };
+    const { run_ms, effects } = contract.budgets_day;
+    return { contract: run_ms, contract_effects: effects, tenant: await this.#days.limitOf(this.#d.storage, tenant) };
   }
 }

@@ -2,9 +2,10 @@ import { z } from "@hono/zod-openapi";
 import { code_errors } from "../execution/contract.ts";
 import type { Principal, VerifiedTask } from "../identity/contract.ts";
 import { isStorableText } from "../kernel/canonical.ts";
-import type { ErrorKind } from "../kernel/errors.ts";
+import { type ErrorKind, NEXT_STEPS } from "../kernel/errors.ts";
 import { LIMIT_NAMES, type LimitName, RUN_LIMITS } from "../kernel/limits.ts";
 import { ISOLATIONS } from "../policy/contract.ts";
+import { egressRow, type runCalls } from "./call_shapes.ts";
 import { limit_errors } from "./errors.ts";
 
 export { idempotency_errors, input_errors, isolation_errors, limit_errors, run_errors } from "./errors.ts";
@@ -253,9 +254,11 @@ const problem = z.strictObject({
   text: z.string(),
 });
 const next_step = z.strictObject({
-  kind: z.enum(["command", "change", "wait", "read"]),
+  kind: z.enum(NEXT_STEPS),
   text: z.string(),
   command: z.string().optional(),
+  rule: z.record(z.string(), z.unknown()).optional(),
+  needs: z.literal("contract-change").optional(),
 });
 /** The error of a run: the members of a problem document, and what the guest said. */
 const runError = z
@@ -314,6 +317,8 @@ export const runView = z
     jail: z.enum(["unshare", "bwrap", "none"]).optional(),
     cold: z.boolean().optional(),
     blocked: z.array(z.strictObject({ host: z.string(), method: z.string(), count })).optional(),
+    /** What its door let out and what it refused. */
+    egress: z.array(egressRow).optional(),
     evidence: z.strictObject({ entries: z.array(z.string()) }),
     target: z.string().optional(),
     /** What people must approve, or have approved, before it starts; and the SHA-256 of what they are shown. */
@@ -329,6 +334,7 @@ export const runView = z
   })
   .openapi("Run");
 export type RunView = Exact<z.output<typeof runView>>;
+export type RunCalls = Exact<z.output<typeof runCalls>>;
 
 export const logLine = z
   .strictObject({
@@ -385,6 +391,8 @@ export interface Runs {
     follow: boolean,
     signal?: AbortSignal,
   ): Promise<AsyncIterable<LogLine>>;
+  /** What the run called. @param cursor  the `next` of the page before. @throws RUN_NOT_FOUND EGRESS_BAD_REQUEST */
+  calls(who: Principal, id: string, cursor?: string): Promise<RunCalls>;
   /** Ends a run that has not ended; idempotent. @throws RUN_NOT_FOUND */
   cancel(who: Principal, id: string): Promise<RunView>;
 }

@@ -9,9 +9,13 @@ import type { RunRow } from "./store.ts";
 
 const DAY_MS = 86_400_000;
 
+const UNITS = { run_ms: "ms of run time", effects: "calls that change something" } as const;
+
 /** What a run may use of its day, by what bounds it; absent: nothing does. */
 export interface DayLimits {
   contract?: number | undefined;
+  /** Of the contract: calls that may have changed something. */
+  contract_effects?: number | undefined;
   tenant?: number | undefined;
 }
 
@@ -26,31 +30,33 @@ export function dayOf(at: number): string {
  */
 export async function demandDay(reader: Reader, row: RunRow, limits: DayLimits, now: number): Promise<void> {
   const day = dayOf(now);
+  const whose = `The contract ${row.contract}`;
   const budgets = [
-    { name: row.contract, budget: "contract_run_ms", whose: `The contract ${row.contract}`, limit: limits.contract },
-    { name: ALL_CONTRACTS, budget: "tenant_run_ms", whose: "The tenant", limit: limits.tenant },
+    { name: row.contract, of: "run_ms", budget: "contract_run_ms", whose, limit: limits.contract },
+    { name: row.contract, of: "effects", budget: "contract_effects", whose, limit: limits.contract_effects },
+    { name: ALL_CONTRACTS, of: "run_ms", budget: "tenant_run_ms", whose: "The tenant", limit: limits.tenant },
   ] as const;
-  for (const { name, budget, whose, limit } of budgets) {
+  for (const { name, of, budget, whose, limit } of budgets) {
     if (limit === undefined) continue;
-    const used = await readDay(reader, row.tenant, name, day);
+    const used = (await readDay(reader, row.tenant, name, day))[of];
     if (used < limit) continue;
     const midnight = (Math.floor(now / DAY_MS) + 1) * DAY_MS;
     throw overrun(run_errors.TENANT_BUDGET, {
-      detail: `${whose} may use ${limit} ms of run time a day and has used ${used}; the day ends at ${new Date(midnight).toISOString()}.`,
+      detail: `${whose} may use ${limit} ${UNITS[of]} a day and has used ${used}; the day ends at ${new Date(midnight).toISOString()}.`,
       retry_after_ms: midnight - now,
       of: { budget, used, limit, key: `${row.tenant} ${name}` },
     });
   }
 }
 
-/** In the unit of the run's end: the time that it had a slot. */
-export function chargeDay(tx: Tx, row: RunRow): void {
+/** In the unit of the run's end: the time that it had a slot. @param effects  calls that may have changed something. */
+export function chargeDay(tx: Tx, row: RunRow, effects: number): void {
   const { tenant, contract, admitted_at, ended_at } = row;
   if (admitted_at === null || ended_at === null) return;
   const slot_ms = ended_at - admitted_at;
   // Of a run that was lost nobody knows how long it went on; not longer than it might.
   const run_ms = row.startup_us === null ? Math.min(slot_ms, row.limits.wall_ms) : slot_ms;
-  addToDay(tx, tenant, contract, dayOf(ended_at), run_ms);
+  addToDay(tx, tenant, contract, dayOf(ended_at), { run_ms, effects });
 }
 
 /** Where the settings of tenants are; identity/ has them. */

@@ -12,6 +12,7 @@ import { type Storage, errors as storage_errors } from "../storage/contract.ts";
 import { factsOf } from "./approval_facts.ts";
 import type { Charges } from "./charges.ts";
 import { demandRunners, type Judgement, judgeRun } from "./decide.ts";
+import type { RunDoors } from "./doors.ts";
 import { endedEntry, typedFields } from "./entries.ts";
 import { type Accepted, keyHash } from "./keys.ts";
 import type { LiveRuns } from "./live_runs.ts";
@@ -32,6 +33,7 @@ export interface EntranceDeps extends PreviewDeps {
   pool: RunnerPool;
   recorder: Recorder;
   lives: LiveRuns;
+  doors: RunDoors;
   clock: Clock;
   ids: Ids;
   metrics: Metrics;
@@ -82,6 +84,7 @@ export class Entrance {
     const judged = await this.#judge(draft, entry.intent);
     if (judged.kind === "deny") return this.#deny(draft, judged.denial);
     const { row, creation, view } = draft;
+    await this.#d.doors.demand(row, view);
     if (row.expires_at !== null && row.expires_at <= row.created_at) {
       await this.#conclude(endedWithout(row, this.#d.clock.now(), "expired"), creation);
       return { id: row.id };
@@ -194,9 +197,11 @@ export class Entrance {
     const { pool, lives } = this.#d;
     demandRunners(pool, BOOT_FAILURES_MAX);
     const warrant = { class: view.contract.class };
-    const live = lives.place(row, on_busy, { code, input }, { ...creation, warrant });
+    const leased = view.contract.egress.some(({ secret }) => secret !== undefined);
+    const first = { ...creation, warrant, leased };
+    const live = lives.place(row, on_busy, { code, input, view }, first);
     // Its first unit may refuse it: only then is it known whether there is a run.
-    if (mayBeRefused(row, creation)) await live.accepted.promise;
+    if (mayBeRefused(row, first)) await live.accepted.promise;
     return { id: row.id, live };
   }
 

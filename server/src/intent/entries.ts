@@ -1,3 +1,4 @@
+import { EGRESS_HOST_CHARS, type EgressRow } from "../egress/contract.ts";
 import type { EntryDraft, Kind, PrivateField } from "../evidence/contract.ts";
 import type { BlockedCall, CodeFacts } from "../execution/contract.ts";
 import { gate_errors } from "../gates/contract.ts";
@@ -96,8 +97,15 @@ export function admittedEntry(row: RunRow, facts: CodeFacts): EntryDraft {
   return entry;
 }
 
-/** @param log_hash  SHA-256 of the attempt's log, when it executed. */
-export function endedEntry(row: RunRow, log_hash?: string): EntryDraft {
+/** SHA-256, hex, of what was kept of an attempt beside its row. */
+export interface EndHashes {
+  /** Of the log, when it executed. */
+  log?: string | undefined;
+  /** Of the private log of what it called. */
+  egress_log?: string | undefined;
+}
+
+export function endedEntry(row: RunRow, hashes: EndHashes = {}): EntryDraft {
   const { id: run, attempt, code_hash, termination } = row;
   assert(termination !== null, "an ended run has a termination");
   const data: RunEnded = { run, attempt, termination, code_hash };
@@ -110,7 +118,8 @@ export function endedEntry(row: RunRow, log_hash?: string): EntryDraft {
   }
   if (row.runner !== null) data.runner = row.runner;
   if (row.startup_us !== null) tellExecution(data, row);
-  if (log_hash !== undefined) data.log_hash = log_hash;
+  if (hashes.log !== undefined) data.log_hash = hashes.log;
+  if (hashes.egress_log !== undefined) data.egress_log_hash = hashes.egress_log;
   const entry = entryOf("run.ended", row, data);
   if (termination === "denied") {
     const codes = (row.error?.reasons ?? []).map(({ code }) => code);
@@ -131,7 +140,7 @@ function tellExecution(data: RunEnded, row: RunRow): void {
   if (row.result_hash !== null) data.result_hash = row.result_hash;
   data.log_bytes = row.log_bytes ?? 0;
   data.log_dropped = row.log_dropped ?? 0;
-  data.egress = boundedCalls(row.blocked ?? []);
+  data.egress = row.egress === null ? boundedCalls(row.blocked ?? []) : boundedRows(row.egress);
 }
 
 /**
@@ -191,6 +200,43 @@ export function boundedCalls(calls: BlockedCall[]): NonNullable<RunEnded["egress
   }
   if (folded > 0) rows.push({ host: "*", method: "*", count: folded, verdict: "denied" });
   return rows;
+}
+
+/** The rows of a door that fit into one entry; the rest is counted under the host `*`, by verdict. */
+export function boundedRows(calls: EgressRow[]): NonNullable<RunEnded["egress"]> {
+  const rows: NonNullable<RunEnded["egress"]> = [];
+  const folded = { allowed: 0, denied: 0 };
+  let left = ENTRY_PART_BYTES_MAX;
+  for (const call of calls) {
+    const row = toldRow(call);
+    left -= Buffer.byteLength(JSON.stringify(row)) + 1;
+    if (left < 0) folded[call.verdict] += call.count;
+    else rows.push(row);
+  }
+  for (const verdict of ["allowed", "denied"] as const) {
+    if (folded[verdict] > 0) rows.push({ host: "*", method: "*", count: folded[verdict], verdict });
+  }
+  return rows;
+}
+
+/** What does not apply is left out. */
+function toldRow(call: EgressRow): NonNullable<RunEnded["egress"]>[number] {
+  const { count, verdict, code, rule, path, request_bytes, response_bytes, service, environment } = call;
+  const host = storable(call.host.slice(0, EGRESS_HOST_CHARS));
+  const method = storable(call.method.slice(0, METHOD_CHARS_MAX));
+  return {
+    host,
+    method,
+    count,
+    verdict,
+    ...(code === null ? {} : { code }),
+    ...(rule === null ? {} : { rule }),
+    ...(path === null ? {} : { path }),
+    ...(request_bytes === 0 ? {} : { request_bytes }),
+    ...(response_bytes === 0 ? {} : { response_bytes }),
+    ...(service === undefined ? {} : { service }),
+    ...(environment === undefined ? {} : { environment }),
+  };
 }
 
 /** The facts that fit into one entry; names that did not are counted. */

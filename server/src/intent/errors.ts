@@ -15,6 +15,7 @@ export const run_errors = defineErrors("RUN", {
   },
   CAPACITY: { status: 503, retry: "later", whose: "capacity", title: "There is no room for the run." },
   DENIED: { status: 403, retry: "never", whose: "policy", title: "The run was denied." },
+  VAR_TAKEN: { status: 422, ...never, title: "A variable has the name of a lease." },
   WHY_REQUIRED: { status: 403, retry: "never", whose: "policy", title: "The contract asks for a reason." },
   SPAWN_DEPTH: { status: 429, retry: "never", whose: "policy", title: "Runs have started each other too deeply." },
   TREE_BUDGET: { status: 429, retry: "never", whose: "policy", title: "The tree of runs has used its budget." },

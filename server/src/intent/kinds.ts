@@ -115,10 +115,22 @@ export const kinds = {
           host: z.string(),
           method: z.string(),
           count,
-          verdict: z.literal("denied"),
+          verdict: z.enum(["allowed", "denied"]),
+          /** Why it was denied, or how it failed. */
+          code: z.string().optional(),
+          /** The rule that let it out, and the pattern of its that the path fits. */
+          rule: z.string().optional(),
+          path: z.string().optional(),
+          request_bytes: count.optional(),
+          response_bytes: count.optional(),
+          /** Of the tenant's catalogue. */
+          service: z.string().optional(),
+          environment: z.string().optional(),
         }),
       )
       .optional(),
+    /** SHA-256 of the private log of what it called, NDJSON. */
+    egress_log_hash: sha256.optional(),
   }),
 } satisfies KindSchemas;
 export type RunEnded = z.output<(typeof kinds)["run.ended"]>;

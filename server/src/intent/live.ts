@@ -1,4 +1,5 @@
 import type { Ticket } from "./admission.ts";
+import type { Outward } from "./passage.ts";
 import type { RunLog } from "./run_log.ts";
 import type { Override, RunRow } from "./store.ts";
 
@@ -45,6 +46,8 @@ export interface Live {
   /** Aborting it ends the execution. */
   abort: AbortController;
   log: RunLog;
+  /** Of the attempt that goes on; undefined: it has none. */
+  outward: Outward | undefined;
   /** The row is durable, so the run may be named to a caller. Rejects `EVIDENCE_UNAVAILABLE`. */
   accepted: Deferred<void>;
   /** The end is durable, so the result may be shown. Rejects `EVIDENCE_UNAVAILABLE`. */

@@ -13,11 +13,13 @@ import {
   type RunView,
   run_errors,
 } from "./contract.ts";
+import type { RunDoors } from "./doors.ts";
 import { admittedEntry, endedEntry, queuedEntry } from "./entries.ts";
 import { deferred, type Live } from "./live.ts";
 import type { LogChunk } from "./log_store.ts";
 import { insertLiveLog } from "./node_store.ts";
 import { isConflict, type Node } from "./nodes.ts";
+import type { Outward } from "./passage.ts";
 import { cancelledRow, isHeld, type ReadinessDeps, type Ready, readyOf, waitUntil } from "./readiness.ts";
 import { assertMayStart, type Creation, mayBeRefused, QUEUE_TIMER, type Recorder } from "./recorder.ts";
 import { admittedRow, endedWithout, queuedRow } from "./rows.ts";
@@ -30,6 +32,7 @@ export interface LiveRunsDeps extends ReadinessDeps {
   node: Node;
   capacity: Capacity;
   recorder: Recorder;
+  doors: RunDoors;
 }
 
 /** The runs of this process that have not ended: placed, started, cancelled, expired. */
@@ -100,7 +103,7 @@ export class LiveRuns {
     this.#lives.set(row.id, live);
     if (placement.kind === "start") {
       const admitted = admittedRow(row, clock.now(), node);
-      const durable = recorder.create(admitted, admittedEntry(admitted, work.code.facts), creation);
+      const durable = this.#createStarting(live, admitted, work, creation);
       this.#begin(live, work, admitted, durable, !mayBeRefused(row, creation));
       return live;
     }
@@ -122,6 +125,16 @@ export class LiveRuns {
     );
     this.#gauge();
     return live;
+  }
+
+  #createStarting(live: Live, admitted: RunRow, work: Work, creation: Creation): Promise<RunRow> {
+    const { recorder, doors } = this.#d;
+    const create = (outward: Outward | undefined) => {
+      live.outward = outward;
+      return recorder.create(admitted, admittedEntry(admitted, work.code.facts), { ...creation, outward });
+    };
+    const outward = doors.prepare(admitted, work.view);
+    return outward instanceof Promise ? outward.then(create) : create(outward);
   }
 
   /** Takes up a run that waits in this node's name, left there by an earlier start or by a node that is gone. */
@@ -169,6 +182,7 @@ export class LiveRuns {
     for (const live of all) {
       if (live.phase === "waiting") this.#admission.withdraw(live.ticket);
       else live.abort.abort(new Error("the node gave the run up"));
+      this.#d.doors.abandon(live.outward);
       live.parked.resolve(undefined);
       live.log.settled();
     }
@@ -223,6 +237,7 @@ export class LiveRuns {
       override: null,
       abort: new AbortController(),
       log: new RunLog(clock, last_log_seq, flush),
+      outward: undefined,
       accepted: deferred(),
       settled: deferred(),
       parked: deferred(),
@@ -261,15 +276,17 @@ export class LiveRuns {
     }
   }
 
-  async #admit(live: Live, { row, work, warrant }: Ready): Promise<void> {
+  async #admit(live: Live, { row, work, warrant, outward }: Ready): Promise<void> {
     const { recorder, clock, node } = this.#d;
     const admitted = admittedRow(row, clock.now(), node);
     const change = {
       guard: { state: "queued", holder: live.holder },
       entry: admittedEntry(admitted, work.code.facts),
       warrant,
+      passage: { outward },
     } as const;
     live.row = row;
+    live.outward = outward;
     if (row.approval === null) return this.#begin(live, work, admitted, recorder.change(admitted, change));
     // What people approved begins when their approval is used up, and not while that may still be refused.
     const kept = await recorder.change(admitted, change);

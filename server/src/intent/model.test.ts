@@ -239,7 +239,7 @@ async function judge(cmds: Iterable<Command>, seen: Map<string, number>): Promis
       const [waiting] = (await world.here.policy.proposals(world.here.owned.tenant)).filter(
         (each) => each.name === name,
       );
-      if (waiting !== undefined) await vote(world.here.gates, world.people[0]!, waiting.approval);
+      if (waiting !== undefined) await vote(world.here.gates, world.people[0]!, waiting.approval ?? "");
     }
     await fc.asyncModelRun(() => ({ model: {}, real: world }), cmds);
     const { storage, gates, owner } = world.here;

@@ -12,7 +12,9 @@ import type { Charges } from "./charges.ts";
 import type { CodeShelf } from "./code_shelf.ts";
 import { QUEUE_AGE_MS } from "./contract.ts";
 import { judgeRun } from "./decide.ts";
+import type { RunDoors } from "./doors.ts";
 import type { Live } from "./live.ts";
+import type { Outward } from "./passage.ts";
 import type { Warrant } from "./recorder.ts";
 import { deniedRow, endedWithout } from "./rows.ts";
 import { findRun, type RunRow } from "./store.ts";
@@ -25,6 +27,7 @@ export interface ReadinessDeps {
   compiler: Compiler;
   pool: RunnerPool;
   shelf: CodeShelf;
+  doors: Pick<RunDoors, "prepare">;
   clock: Clock;
   log: Logger;
   node: { serves(): boolean };
@@ -35,7 +38,10 @@ export interface Ready {
   row: RunRow;
   work: Work;
   warrant: Warrant;
+  outward: Outward | undefined;
 }
+
+type Allowed = Pick<Ready, "warrant" | "outward"> & { view: PolicyView };
 
 /**
  * Asks everything again just before a run starts that has waited, for a slot or for people: whether those in its chain
@@ -54,7 +60,7 @@ export async function readyOf(d: ReadinessDeps, live: Live): Promise<Ready | Run
     return endedWithout(row, now, "expired");
   }
   const allowed = await allowedOf(d, row);
-  return "warrant" in allowed ? workOf(d, row, allowed.warrant) : allowed;
+  return "warrant" in allowed ? workOf(d, row, allowed) : allowed;
 }
 
 /** As it ends when somebody has asked for its end. */
@@ -62,21 +68,22 @@ export function cancelledRow(row: RunRow, now: number, by: Pick<Live, "cancelled
   return { ...endedWithout(row, now, "cancelled"), cancelled_by: by.cancelled_by, override: by.override };
 }
 
-async function allowedOf(d: ReadinessDeps, row: RunRow): Promise<{ warrant: Warrant } | RunRow> {
+async function allowedOf(d: ReadinessDeps, row: RunRow): Promise<Allowed | RunRow> {
   const { storage, identity, policy, clock, pool } = d;
   try {
     await identity.demandActive(storage, row.tenant, row.chain);
     const view = await policy.open(row.tenant, row.contract, row.approval === null ? row.snapshot : undefined);
     const warrant = warrantOf(row, view);
     // Under another state than the approved one nothing is decided anew: the comparison says what has changed.
-    if (row.approval !== null && view.snapshot !== row.snapshot) return { warrant };
+    if (row.approval !== null && view.snapshot !== row.snapshot) return { warrant, view, outward: undefined };
     const { carries = [], gate } = row.facts ?? {};
     const gates = gate === undefined ? {} : { gates: gateNames(gate.name) };
     const judged = judgeRun(view, row, { limits: row.limits, carries, ...gates }, pool);
     if (judged.kind === "deny") return deniedRow(row, clock.now(), judged.denial);
     assert(judged.kind === "allow", "what was approved or needed nobody is allowed under the same snapshot");
     const refusal = await d.charges.refusalOf(row, view);
-    return refusal === undefined ? { warrant } : deniedRow(row, clock.now(), refusal);
+    if (refusal !== undefined) return deniedRow(row, clock.now(), refusal);
+    return { warrant, view, outward: await d.doors.prepare(row, view) };
   } catch (error) {
     // The state that the run was accepted under is gone: it may not start under another.
     if (isGantryError(error) && error.kind.whose !== "gantry") return deniedRow(row, clock.now(), error);
@@ -91,12 +98,12 @@ function warrantOf(row: RunRow, view: PolicyView): Warrant {
   return { class: of_class, facts: factsOf(row, view, row.facts.gate.preview_hash) };
 }
 
-async function workOf(d: ReadinessDeps, row: RunRow, warrant: Warrant): Promise<Ready | RunRow> {
+async function workOf(d: ReadinessDeps, row: RunRow, { warrant, view, outward }: Allowed): Promise<Ready | RunRow> {
   const { storage, shelf, compiler, clock, log } = d;
   try {
     const code = await compiler.compile(await shelf.read(row.tenant, row.code_hash), row.limits);
     assert(code.hash === row.code_hash, "kept sources still have the hash that names them");
-    return { row, work: { code, input: await inputOf(row, storage.blobs) }, warrant };
+    return { row, work: { code, input: await inputOf(row, storage.blobs), view }, warrant, outward };
   } catch (error) {
     log.error({ run: row.id, error }, "a run that waited could not be made ready");
     const detail = "What the run needs could not be made ready after it had waited.";

@@ -16,6 +16,7 @@ import { endedEntry, parkedEntry } from "./entries.ts";
 import { insertKey } from "./key_store.ts";
 import { insertLog, type LogChunk } from "./log_store.ts";
 import { insertNotice } from "./node_store.ts";
+import type { Outward, Passage } from "./passage.ts";
 import { parkedRow, refusedRow } from "./rows.ts";
 import { type Guard, insertRun, type RunRow, updateRun } from "./store.ts";
 
@@ -48,11 +49,20 @@ export interface Creation {
   warrant?: Warrant;
   /** What is left of the day's budgets is judged by these. */
   days?: DayLimits;
+  /** Are there secrets that it is given leases of? */
+  leased?: boolean;
+  /** Of a row that starts at once. */
+  outward?: Outward | undefined;
 }
 
-/** Can the unit of the run's first row still refuse it? Its task may have been used, its budgets be used up meanwhile. */
-export function mayBeRefused(row: RunRow, { task, days = {} }: Creation): boolean {
-  return task !== undefined || row.parent !== null || days.contract !== undefined || days.tenant !== undefined;
+/**
+ * Can the unit of the run's first row still refuse it? Its task may have been used, its budgets be used up, a secret be
+ * removed meanwhile.
+ */
+export function mayBeRefused(row: RunRow, { task, leased = false, days = {} }: Creation): boolean {
+  const { contract, tenant, contract_effects } = days;
+  const budgets = [contract, tenant, contract_effects];
+  return task !== undefined || leased || row.parent !== null || budgets.some((budget) => budget !== undefined);
 }
 
 /** By what right a run gets a slot. */
@@ -82,6 +92,7 @@ export interface Change {
   notice?: boolean;
   /** Of a row that starts. */
   warrant?: Warrant;
+  passage?: Passage;
 }
 
 /** What other nouns of this room put into the units of runs. */
@@ -89,9 +100,13 @@ export interface Companion {
   /** With the run's first row. @throws a refusal: nothing is written then. */
   created?(tx: Tx, row: RunRow, creation: Creation): Promise<void>;
   /** With the row that has a slot. @throws a refusal */
-  admitted?(tx: Tx, row: RunRow): Promise<void>;
-  ended?(tx: Tx, row: RunRow): Promise<void>;
+  admitted?(tx: Tx, row: RunRow, passage: Passage): Promise<void>;
+  ended?(tx: Tx, row: RunRow, passage: Passage): Promise<void>;
+  /** The attempt is taken from whoever had it, in the unit that ends the run or lets it wait again. */
+  lost?(tx: Tx, row: RunRow, attempt: number): Promise<void>;
 }
+
+const NO_PASSAGE: Passage = {};
 
 export interface RecorderDeps {
   storage: Storage;
@@ -160,7 +175,7 @@ export class Recorder {
         if (wait_until !== undefined) {
           storage.timers.set(tx, { owner: QUEUE_TIMER, key: row.id, due_at: wait_until });
         }
-        return { whole, durable: await this.#accompany(tx, whole, creation) };
+        return { whole, durable: await this.#accompany(tx, whole, { outward: creation.outward }, creation) };
       }, PEOPLE_UNIT);
       durable?.();
       if (code !== undefined) shelf.written(code);
@@ -199,7 +214,7 @@ export class Recorder {
 
   async #write(tx: Tx, row: RunRow, change: Written): Promise<{ whole: RunRow; durable: Durable }> {
     assert(row.state !== "ended" || row.termination !== null, "an ended run has a termination");
-    const { guard, entry, chunks = [], fire, wait_until, notice = false } = change;
+    const { guard, entry, chunks = [], fire, wait_until, notice = false, passage = NO_PASSAGE } = change;
     const { timers } = this.#d.storage;
     for (const chunk of chunks) insertLog(tx, row.id, chunk);
     const whole = this.#append(tx, row, entry);
@@ -208,7 +223,7 @@ export class Recorder {
     if (fire !== undefined) timers.done(tx, fire);
     else if (guard.state !== "starting") timers.cancel(tx, QUEUE_TIMER, row.id);
     if (wait_until !== undefined) timers.set(tx, { owner: QUEUE_TIMER, key: row.id, due_at: wait_until });
-    return { whole, durable: await this.#accompany(tx, whole) };
+    return { whole, durable: await this.#accompany(tx, whole, passage) };
   }
 
   #append(tx: Tx, row: RunRow, entry: EntryDraft): RunRow {
@@ -237,11 +252,13 @@ export class Recorder {
   }
 
   /** @param first  of the run's first row. */
-  async #accompany(tx: Tx, row: RunRow, first?: Creation): Promise<Durable> {
+  async #accompany(tx: Tx, row: RunRow, passage: Passage, first?: Creation): Promise<Durable> {
+    const { lost } = passage;
     for (const companion of this.#d.companions ?? []) {
       if (first !== undefined) await companion.created?.(tx, row, first);
-      if (row.state === "starting") await companion.admitted?.(tx, row);
-      if (row.state === "ended") await companion.ended?.(tx, row);
+      if (row.state === "starting") await companion.admitted?.(tx, row, passage);
+      if (row.state === "ended") await companion.ended?.(tx, row, passage);
+      if (lost !== undefined) await companion.lost?.(tx, row, lost);
     }
     if (row.state !== "ended") return undefined;
     const { tenant, contract: name, contract_version: version, ended_at, entries } = row;

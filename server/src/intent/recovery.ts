@@ -138,12 +138,13 @@ export class Recovery {
       if (again) {
         const queued = queuedRow(row, now, row.attempt + 1, node.holder);
         const wait_until = waitUntil(queued, now);
-        await recorder.change(queued, { guard, entry: queuedEntry(queued, false, wait_until), wait_until });
+        const entry = queuedEntry(queued, false, wait_until);
+        await recorder.change(queued, { guard, entry, wait_until, passage: { lost: row.attempt } });
         counts.requeued += 1;
         return;
       }
       const ended = endedWithout(row, now, "node_lost", "The server stopped while the run was going on.");
-      await recorder.change(ended, { guard, entry: endedEntry(ended) });
+      await recorder.change(ended, { guard, entry: endedEntry(ended), passage: { lost: row.attempt } });
       metrics.add("gantry_runs_ended_total", { lane: row.lane, termination: "node_lost" });
       counts.lost += 1;
     } catch (error) {

@@ -1,6 +1,7 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import type { Identity, RouteEnv, Scope } from "../identity/contract.ts";
+import { runCalls } from "./call_shapes.ts";
 import {
   IDEMPOTENCY_KEY_MAX,
   type LogLine,
@@ -120,6 +121,15 @@ const logsRoute = {
   },
 } as const;
 
+const callsRoute = {
+  method: "get",
+  path: "/v1/runs/{id}/egress",
+  tags,
+  summary: "What a run called, in sum and call by call",
+  request: { params: z.object({ id }), query: z.strictObject({ cursor: z.string().max(64).optional() }) },
+  responses: { 200: json(runCalls, "The sums, and one page of the calls; `next` is the cursor of the next.") },
+} as const;
+
 /** The HTTP surface of runs, for `app.route("/", …)`. */
 export function runRoutes({ runs, identity }: { runs: Runs; identity: Pick<Identity, "demand"> }) {
   const app = new OpenAPIHono<RouteEnv>();
@@ -145,6 +155,9 @@ export function runRoutes({ runs, identity }: { runs: Runs; identity: Pick<Ident
   app.openapi(guarded(cancelRoute, "run:cancel"), async (c) => {
     const view = await runs.cancel(c.get("who"), c.req.valid("param").id);
     return c.json(view, view.state === "ended" ? 200 : 202);
+  });
+  app.openapi(guarded(callsRoute, "run:read"), async (c) => {
+    return c.json(await runs.calls(c.get("who"), c.req.valid("param").id, c.req.valid("query").cursor), 200);
   });
   app.openapi(guarded(logsRoute, "run:read"), async (c) => {
     const { after = 0, follow } = c.req.valid("query");

@@ -40,6 +40,7 @@ const NOTHING_YET = {
   log_bytes: null,
   log_dropped: null,
   blocked: null,
+  egress: null,
   cancelled_by: null,
   override: null,
 } as const;

@@ -21,6 +21,7 @@ import {
   type Page,
   RUNS_PAGE_DEFAULT,
   RUNS_PAGE_MAX,
+  type RunCalls,
   type RunQuery,
   type RunRequest,
   type Runs,
@@ -28,6 +29,7 @@ import {
   run_errors,
   WAIT_MS_MAX,
 } from "./contract.ts";
+import { RunDoors, type RunEgress } from "./doors.ts";
 import { Entrance, type Entry } from "./entrance.ts";
 import { endedEntry } from "./entries.ts";
 import { type Accepted, Keys } from "./keys.ts";
@@ -64,6 +66,8 @@ export interface RunsDeps {
   identity: Pick<Identity, "claimTask" | "demandActive" | "settings" | "verifyCodeSignature">;
   gates: Pick<Gates, "demandNoDebt" | "execute" | "request" | "withdraw">;
   phases: PhaseWatch;
+  /** What runs leave through. */
+  egress: RunEgress;
   /** What `after` may do that `before` did not, as people are shown it. */
   delta: (before: Contract, after: Contract) => ContractDelta;
 }
@@ -107,10 +111,11 @@ class Intake implements Runs, RunsLife {
     const shelf = new CodeShelf(deps.storage, deps.clock);
     const charges = new Charges(deps);
     const overridden = (row: RunRow) => void countOverride(deps, row);
-    const recorder = new Recorder({ ...deps, shelf, companions: [charges], overridden });
+    const doors = new RunDoors(deps);
+    const recorder = new Recorder({ ...deps, shelf, companions: [charges, doors], overridden });
     this.#recorder = recorder;
     this.#node = new Node(deps);
-    const parts = { ...deps, shelf, charges, recorder, node: this.#node };
+    const parts = { ...deps, shelf, charges, recorder, doors, node: this.#node };
     this.#lives = new LiveRuns(parts);
     this.#recovery = new Recovery({ ...parts, lives: this.#lives });
     this.#keys = new Keys(deps.storage, deps.clock);
@@ -174,6 +179,13 @@ class Intake implements Runs, RunsLife {
     await live.accepted.promise;
     const lines = followLog(this.#d.storage, id, after, live, follow, signal);
     return follow ? this.#followOn(live, lines, after, signal) : lines;
+  }
+
+  async calls(who: Principal, id: string, cursor?: string): Promise<RunCalls> {
+    const { tenant, id: subject, egress } = await this.#row(who, id);
+    const { lines, next } = await this.#d.egress.logs.read({ tenant, subject }, cursor);
+    const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>); // our own JSON
+    return { rows: egress ?? [], lines: parsed, ...(next === undefined ? {} : { next }) };
   }
 
   /** A run that is lost while it is followed may go on elsewhere. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { EgressRow } from "../egress/contract.ts";
 import type { AuditedTable } from "../evidence/contract.ts";
 import type { BlockedCall, JailName, Outcome } from "../execution/contract.ts";
 import type { ChainLink } from "../identity/contract.ts";
@@ -92,6 +93,14 @@ export const migrations: Migration[] = [
     `,
     tables: { run_trees: "operational", run_days: "operational" },
   },
+  {
+    id: "intent/0005",
+    sql: `
+      ALTER TABLE runs ADD COLUMN egress {text};
+      ALTER TABLE run_days ADD COLUMN effects {int};
+    `,
+    tables: {},
+  },
 ];
 
 /** Ways in which a human reverses what an agent has begun. */
@@ -182,6 +191,8 @@ export interface RunRow {
   log_bytes: number | null;
   log_dropped: number | null;
   blocked: BlockedCall[] | null;
+  /** What its door let out and what it refused; null: it had none. */
+  egress: EgressRow[] | null;
   cancelled_by: string | null;
   /** How a human reversed what an agent had begun. */
   override: Override | null;
@@ -253,6 +264,7 @@ const runRow = z.object({
   log_bytes: int,
   log_dropped: int,
   blocked: json_or_null<BlockedCall[]>(),
+  egress: json_or_null<EgressRow[]>(),
   cancelled_by: str,
   override: z.enum(OVERRIDES).nullable(),
   entries: json<string[]>(),
@@ -274,7 +286,7 @@ const AUDITED = [
   ...["boot", "runner", "jail", "cold", "created_at", "queued_at", "admitted_at", "started_at", "ended_at"],
   ...["deadline_at", "expires_at", "startup_us", "completion_us", "cpu_us", "rss_peak_mb", "result_hash", "http"],
   ...["error", "output_bytes", "log_bytes", "log_dropped", "blocked", "cancelled_by", "session"],
-  ...["target", "approval", "facts", "authors", "parent", "root", "depth", "override"],
+  ...["target", "approval", "facts", "authors", "parent", "root", "depth", "override", "egress"],
 ].sort() as (keyof RunRow)[];
 
 /** The audited part of a run's row, as the ledger digests it; in the order of the names, which is that of the digest. */
@@ -292,6 +304,7 @@ const YOUNGER: ReadonlySet<string> = new Set([
   "root",
   "depth",
   "override",
+  "egress",
 ]);
 
 function auditedOf(stored: (name: keyof RunRow) => Value): Row {

@@ -1,3 +1,4 @@
+import { lease_errors, secrets_errors } from "../egress/contract.ts";
 import { runner_errors } from "../execution/contract.ts";
 import { assert } from "../kernel/assert.ts";
 import { type ErrorKind, GantryError } from "../kernel/errors.ts";
@@ -90,6 +91,7 @@ function endOf(row: RunRow): Partial<RunView> {
     ...(row.http === null ? {} : { http: row.http }),
     ...(row.jail === null ? {} : { jail: row.jail }),
     ...(row.cold === null ? {} : { cold: row.cold }),
+    ...(row.egress === null || row.egress.length === 0 ? {} : { egress: row.egress }),
     ...(row.blocked === null || row.blocked.length === 0 ? {} : { blocked: row.blocked }),
     ...(executed
       ? {
@@ -151,6 +153,8 @@ export function denialKind(code: string | undefined): ErrorKind {
 }
 
 const DENIALS = [
+  lease_errors.APPROVAL,
+  secrets_errors.UNKNOWN,
   contract_errors.LIMIT,
   policy_errors.NO_PERMIT,
   policy_errors.EVAL_ERROR,

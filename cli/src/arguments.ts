@@ -34,6 +34,8 @@ export function command<const T extends ArgsDef>(spec: {
   summary: string;
   args: T;
   notes?: readonly string[];
+  /** Said of a word too many, which is then not repeated: it may be a secret. */
+  surplus?: string;
   examples: readonly (readonly [string, string])[];
   run(args: ParsedArgs<T>, repeated: Repeated, raw: readonly string[]): Promise<number>;
 }): Command {
@@ -44,7 +46,7 @@ export function command<const T extends ArgsDef>(spec: {
     notes: spec.notes ?? [],
     examples: spec.examples,
     async start(raw) {
-      const values = checkArguments(raw, spec.args);
+      const values = checkArguments(raw, spec.args, spec.surplus);
       const parsed = cittyParseArgs<T>([...raw], spec.args);
       return spec.run(parsed, (name) => values.get(name) ?? [], raw);
     },
@@ -57,7 +59,7 @@ export function command<const T extends ArgsDef>(spec: {
  * @returns the values of each string flag, in order.
  * @throws Failure exit 2, naming the nearest flag that exists.
  */
-export function checkArguments(raw: readonly string[], args: ArgsDef): Map<string, string[]> {
+export function checkArguments(raw: readonly string[], args: ArgsDef, surplus?: string): Map<string, string[]> {
   const flags = Object.entries(args).filter(([, def]) => def.type !== "positional");
   const words = Object.entries(args).filter(([, def]) => def.type === "positional");
   const options = Object.fromEntries(
@@ -72,7 +74,7 @@ export function checkArguments(raw: readonly string[], args: ArgsDef): Map<strin
   for (const token of nodeParseArgs({ args: [...raw], options, strict: false, tokens: true }).tokens ?? []) {
     if (token.kind === "positional") {
       found += 1;
-      if (found > words.length) throw usage(surplus(token.value, words.length));
+      if (found > words.length) throw usage(surplus ?? surplusWord(token.value, words.length));
     } else if (token.kind === "option") {
       const def = args[token.name];
       if (def === undefined || def.type === "positional") throw unknownFlag(token.rawName, flags);
@@ -106,7 +108,7 @@ function checkFlag(flag: string, def: ArgsDef[string], value: string | undefined
   }
 }
 
-function surplus(word: string, allowed: number): string {
+function surplusWord(word: string, allowed: number): string {
   const takes = allowed === 0 ? "no words" : allowed === 1 ? "one word" : `${allowed} words`;
   return `"${word}" is one word too many: this command takes ${takes} besides its flags.`;
 }

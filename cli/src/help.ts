@@ -4,6 +4,7 @@ import { type Paint, wrap } from "./text.ts";
 
 const INTRO = [
   "A run is one execution of code, in a jailed process without network or host.",
+  "It calls what its contract names and nothing else, through one door: Gantry's.",
   "A contract says what it may do, limits say how much: decided outside the code.",
   "Where it says so, people decide first, about exactly what they were shown.",
   "What happened is in the ledger, with how it ended and what it tried.",
@@ -13,9 +14,9 @@ const INTRO = [
 export const SECTIONS: readonly (readonly [title: string, commands: readonly string[]])[] = [
   ["Start", ["demo", "up", "login", "logout", "me", "doctor"]],
   ["Run code", ["run", "runs", "tasks"]],
-  ["Say what code may do", ["contracts", "policy"]],
+  ["Say what code may do", ["contracts", "policy", "egress", "secrets", "leases"]],
   ["Decide as a person", ["approvals", "approve", "decline", "break-glass", "reviews", "attend"]],
-  ["Understand", ["timeline", "evidence"]],
+  ["Understand", ["timeline", "evidence", "redteam"]],
   ["Administer", ["tenants", "actors", "tokens", "keys", "webhooks", "admin"]],
 ];
 

@@ -6,13 +6,17 @@ import { contractsGroup } from "./commands/contracts.ts";
 import { approveCommand, breakGlassCommand, declineCommand } from "./commands/decide.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { egressGroup } from "./commands/egress.ts";
 import { evidenceGroup } from "./commands/evidence.ts";
 import { keysGroup } from "./commands/keys.ts";
+import { leasesGroup } from "./commands/leases.ts";
 import { loginCommand, logoutCommand, meCommand } from "./commands/login.ts";
 import { policyGroup } from "./commands/policy.ts";
+import { redteamCommand } from "./commands/redteam.ts";
 import { attendCommand, reviewsGroup } from "./commands/reviews.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsGroup } from "./commands/runs.ts";
+import { secretsGroup } from "./commands/secrets.ts";
 import { tasksGroup } from "./commands/tasks.ts";
 import { tenantsGroup } from "./commands/tenants.ts";
 import { timelineCommand } from "./commands/timeline.ts";
@@ -43,8 +47,12 @@ export function commandTree(io: Terminal, installation: Installation): Group {
       webhooks: webhooksGroup(io),
       timeline: timelineCommand(io),
       evidence: evidenceGroup(io, installation),
+      redteam: redteamCommand(io),
       contracts: contractsGroup(io, installation),
       policy: policyGroup(io),
+      egress: egressGroup(io),
+      secrets: secretsGroup(io),
+      leases: leasesGroup(io),
       up: upCommand(io, installation),
       login: loginCommand(io),
       logout: logoutCommand(io),

@@ -1,6 +1,7 @@
-import type { BlockedCall, LogLine, NextStep, Problem, ProblemDocument, RunView } from "@gantry/sdk";
+import type { BlockedCall, EgressRow, LogLine, NextStep, Problem, ProblemDocument, RunView } from "@gantry/sdk";
 import { codeFrame } from "./frame.ts";
-import { count, duration, oneLine, type Paint, visible } from "./text.ts";
+import { ruleLines } from "./rule_text.ts";
+import { bytesText, count, duration, oneLine, type Paint, visible } from "./text.ts";
 
 /** What frames need to know about the files that a problem names. */
 export interface Sources {
@@ -59,9 +60,10 @@ function placeText(problem: Problem, sources: Sources, paint: Paint, known = fal
 
 /** `Next:` and one line for each step; empty for none. */
 export function stepsText(steps: readonly NextStep[], retry_after_ms: number | undefined, paint: Paint): string {
-  const lines = steps.map(
-    ({ text, command }) => `  ${visible(text)}${command === undefined ? "" : `: ${paint("cyan", visible(command))}`}`,
-  );
+  const lines = steps.flatMap(({ text, command, rule }) => [
+    `  ${visible(text)}${command === undefined ? (rule === undefined ? "" : ":") : `: ${paint("cyan", visible(command))}`}`,
+    ...(rule === undefined ? [] : ruleLines(rule).map((line) => `    ${line}`)),
+  ]);
   if (retry_after_ms !== undefined) lines.push(`  Try again in ${duration(retry_after_ms)}`);
   return lines.length === 0 ? "" : ["Next:", ...lines].join("\n");
 }
@@ -114,6 +116,42 @@ export function blockedText(blocked: readonly BlockedCall[]): string {
     .join(", ");
 }
 
+/** `GET api.example.com (2x, 1.2 kB)`: calls that were let out, and how those failed that did. */
+export function calledText(rows: readonly EgressRow[]): string {
+  return rows
+    .map(({ method, host, count: times, code, request_bytes, response_bytes }) => {
+      const facts = [
+        ...(times === 1 ? [] : [`${times}x`]),
+        ...(code === null ? [] : [oneLine(code)]),
+        bytesText(request_bytes + response_bytes),
+      ];
+      return `${oneLine(method)} ${oneLine(host)} (${facts.join(", ")})`;
+    })
+    .join(", ");
+}
+
+/** `POST api.example.com EGRESS_METHOD (2x)`: calls that were not let out, and why. */
+export function deniedText(rows: readonly EgressRow[]): string {
+  return rows
+    .map(({ method, host, count: times, code }) => {
+      return [method, host, ...(code === null ? [] : [code]), ...(times === 1 ? [] : [`(${times}x)`])]
+        .map(oneLine)
+        .join(" ");
+    })
+    .join(", ");
+}
+
+/** What left, and what did not; of a run that is told without its calls, what did not. */
+function egressRows({ egress, blocked = [] }: RunView, paint: Paint): (readonly [string, string])[] {
+  if (egress === undefined) return blocked.length === 0 ? [] : [["blocked", paint("yellow", blockedText(blocked))]];
+  const allowed = egress.filter(({ verdict }) => verdict === "allowed");
+  const denied = egress.filter(({ verdict }) => verdict === "denied");
+  return [
+    ...(allowed.length === 0 ? [] : [["called", calledText(allowed)] as const]),
+    ...(denied.length === 0 ? [] : [["blocked", paint("yellow", deniedText(denied))] as const]),
+  ];
+}
+
 /** The lines that end every run: how it ended, what it used, what was blocked, where the record is. */
 export function summaryText(view: RunView, paint: Paint): string {
   const ending = view.termination ?? view.state;
@@ -127,7 +165,7 @@ export function summaryText(view: RunView, paint: Paint): string {
     rows.push(["jail", view.jail === "none" ? paint("yellow", "none: nothing held this run in") : view.jail]);
   }
   rows.push(["snapshot", view.snapshot]);
-  if ((view.blocked ?? []).length > 0) rows.push(["blocked", paint("yellow", blockedText(view.blocked ?? []))]);
+  rows.push(...egressRows(view, paint));
   if ((view.usage?.log_dropped ?? 0) > 0) {
     rows.push(["log", `${count(view.usage?.log_dropped ?? 0, "byte")} past log_bytes_max were dropped`]);
   }

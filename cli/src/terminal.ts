@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
 
 /** What a command may touch of the process that it runs in; a test passes its own. */
 export interface Terminal {
@@ -11,6 +12,8 @@ export interface Terminal {
   readonly interactive: boolean;
   /** Asks whoever types for one line; without its end. Only where `interactive`. */
   ask(question: string): Promise<string>;
+  /** The same, and what is typed is not shown. */
+  askHidden(question: string): Promise<string>;
   /** All of standard input, UTF-8. */
   stdin(): Promise<string>;
   /** Standard input as it comes, for what is too large to be held. */
@@ -35,14 +38,15 @@ export function systemTerminal(): Terminal {
     stdout: sinkOf(process.stdout),
     stderr: sinkOf(process.stderr),
     interactive: process.stdin.isTTY === true,
-    async ask(question) {
-      const lines = createInterface({ input: process.stdin, output: process.stderr });
-      // Ctrl-C and Ctrl-D are answers, too: none.
-      const ended = new Promise<string>((resolve) => lines.once("close", () => resolve("")));
+    ask: (question) => askLine(question, process.stderr),
+    async askHidden(question) {
+      process.stderr.write(question);
+      // An interface that thinks it speaks to a terminal turns the terminal's own echo off; its output goes nowhere.
+      const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
       try {
-        return await Promise.race([lines.question(question), ended]);
+        return await askLine("", nowhere, { terminal: true, historySize: 0 });
       } finally {
-        lines.close();
+        process.stderr.write("\n");
       }
     },
     async stdin() {
@@ -59,6 +63,17 @@ export function systemTerminal(): Terminal {
       };
     },
   };
+}
+
+async function askLine(question: string, output: Writable, o: { terminal?: boolean; historySize?: number } = {}) {
+  const lines = createInterface({ input: process.stdin, output, ...o });
+  // Ctrl-C and Ctrl-D are answers, too: none.
+  const ended = new Promise<string>((resolve) => lines.once("close", () => resolve("")));
+  try {
+    return await Promise.race([lines.question(question), ended]);
+  } finally {
+    lines.close();
+  }
 }
 
 function sinkOf(stream: NodeJS.WriteStream): Sink {

@@ -37,6 +37,10 @@ export function testTerminal(
       written.err += question;
       return parts.typed ?? "";
     },
+    askHidden: async (question) => {
+      written.err += question;
+      return parts.typed ?? "";
+    },
     stdin: async () => parts.stdin ?? "",
     async *stdinBytes() {
       yield Buffer.from(parts.stdin ?? "");

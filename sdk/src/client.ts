@@ -1,4 +1,5 @@
 import { Approvals } from "./approvals.ts";
+import { Egress, Leases, Secrets } from "./egress.ts";
 import { GantryApiError, problemOfAnswer } from "./errors.ts";
 import { Evidence } from "./evidence.ts";
 import { ActorKeys, Actors, Session, Tenants, Tokens } from "./identity.ts";
@@ -12,6 +13,8 @@ import { Webhooks } from "./webhooks.ts";
 export type * from "./approval_types.ts";
 export type { ApprovalQuery, Approvals } from "./approvals.ts";
 export type { AuditFault, AuditLine, AuditOptions, AuditProgress, AuditReport } from "./audit.ts";
+export type { BlockedCalls, Egress, EgressServices, Leases, Secrets } from "./egress.ts";
+export type * from "./egress_types.ts";
 export { ANSWER_UNREADABLE, GantryApiError, GantryConnectionError, isApiError, isConnectionError } from "./errors.ts";
 export type { EntryQuery, Evidence } from "./evidence.ts";
 export type { ActorKeys, ActorQuery, Actors, ListQuery, OwnedQuery, Session, Tenants, Tokens } from "./identity.ts";
@@ -74,6 +77,9 @@ export class Gantry {
   readonly policy: Policy;
   readonly approvals: Approvals;
   readonly webhooks: Webhooks;
+  readonly secrets: Secrets;
+  readonly leases: Leases;
+  readonly egress: Egress;
   readonly #transport: Transport;
 
   /** @throws TypeError if the URL or the token cannot be used. */
@@ -91,6 +97,9 @@ export class Gantry {
     this.tenants = new Tenants(transport);
     this.approvals = new Approvals(transport);
     this.webhooks = new Webhooks(transport);
+    this.secrets = new Secrets(transport);
+    this.leases = new Leases(transport);
+    this.egress = new Egress(transport);
     this.contracts = new Contracts(transport);
     this.policy = new Policy(transport);
   }

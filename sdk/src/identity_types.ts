@@ -128,6 +128,8 @@ export interface TenantSettings {
   approval_independence: "principal" | "independent";
   /** What all runs of the tenant may use in one UTC day; null: unbounded. */
   run_ms_day: number | null;
+  /** Host patterns that no run of the tenant may call, whatever its contract says. */
+  egress_deny: string[];
 }
 
 /** The caller's own tenant. */

@@ -1,7 +1,7 @@
 import { isConnectionError } from "./errors.ts";
 import { pause } from "./pause.ts";
 import { type Ask, pagesOf, type Transport } from "./transport.ts";
-import type { LogLine, Page, RunRequest, RunState, RunView, Termination } from "./types.ts";
+import type { LogLine, Page, RunCalls, RunRequest, RunState, RunView, Termination } from "./types.ts";
 
 /** How long one request of `wait` may stay open; the server's own maximum is 60,000. */
 const WAIT_MS = 30_000;
@@ -146,6 +146,15 @@ export class Runs {
         await pause(RECONNECT_MS, options.signal);
       }
     }
+  }
+
+  /**
+   * What it called, in sum, and one page of it call by call.
+   * @throws GantryApiError `RUN_NOT_FOUND`
+   */
+  calls(id: string, options: { cursor?: string | undefined; signal?: AbortSignal } = {}): Promise<RunCalls> {
+    const { cursor, signal } = options;
+    return this.#transport.json({ method: "GET", path: `${pathOf(id)}/egress`, query: { cursor }, signal });
   }
 
   /** Ends the run. Idempotent: a run that has ended is returned unchanged. */

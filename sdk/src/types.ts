@@ -103,9 +103,12 @@ export interface Problem {
 
 /** What the reader of an error can do. */
 export interface NextStep {
-  kind: "command" | "change" | "wait" | "read";
+  kind: "command" | "change" | "wait" | "read" | "contract.egress.rule";
   text: string;
   command?: string;
+  /** An egress rule that would have to stand in the contract. */
+  rule?: Record<string, unknown>;
+  needs?: "contract-change";
 }
 
 /** `application/problem+json` (RFC 9457) with the members that Gantry adds. */
@@ -129,6 +132,36 @@ export interface BlockedCall {
   host: string;
   method: string;
   count: number;
+}
+
+/** Calls of a run that are alike, in sum. A row with host and method `*` stands for those that did not fit. */
+export interface EgressRow {
+  /** As it was judged, or as the guest said it when that cannot be read. */
+  host: string;
+  /** `GET`, …; `WEBSOCKET`, `CONNECT`, `DNS`. */
+  method: string;
+  /** The pattern of the rule that let it out, `*` when the rule has none; null when none did. */
+  path: string | null;
+  /** The rule that let it out. */
+  rule: string | null;
+  verdict: "allowed" | "denied";
+  /** Why it was denied, or how it failed. */
+  code: string | null;
+  count: number;
+  request_bytes: number;
+  response_bytes: number;
+  /** Of the tenant's catalogue, when the rule names a service. */
+  service?: string;
+  environment?: string;
+}
+
+/** What a run called: in sum, and one page of it call by call. */
+export interface RunCalls {
+  rows: EgressRow[];
+  /** Of the private log, oldest first: empty when there was none, or when it has been kept for as long as it is. */
+  lines: Record<string, unknown>[];
+  /** Give it back as `cursor` for the next page; absent on the last. */
+  next?: string;
 }
 
 /** Why a run did not complete, with the members of a problem document. */
@@ -171,6 +204,8 @@ export interface RunView {
   cold?: boolean;
   /** Calls that the guest tried and that went nowhere. */
   blocked?: BlockedCall[];
+  /** What was called, and what was not let out; absent when nothing was tried. */
+  egress?: EgressRow[];
   evidence: { entries: string[] };
   /** The environment that it acts on. */
   target?: string;

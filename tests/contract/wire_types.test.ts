@@ -1,9 +1,27 @@
 import { expect, expectTypeOf, it } from "vitest";
 import type { z } from "zod";
 import type * as approvals from "../../sdk/src/approval_types.ts";
+import type * as egress from "../../sdk/src/egress_types.ts";
 import type * as identity from "../../sdk/src/identity_types.ts";
 import type * as policy from "../../sdk/src/policy_types.ts";
 import type * as wire from "../../sdk/src/types.ts";
+import type {
+  BlockedCallView,
+  EgressVerdict,
+  LeaseView,
+  SecretView,
+  ServiceEntry,
+} from "../../server/src/egress/contract.ts";
+import type { RedteamRecord } from "../../server/src/egress/redteam.ts";
+import type {
+  blockedCall,
+  leaseView,
+  redteamRecord,
+  secretView,
+  serviceEntry,
+  verdictRequest,
+  verdictView,
+} from "../../server/src/egress/wire.ts";
 import type { WitnessView } from "../../server/src/evidence/witness/witnesses.ts";
 import type { DeliveryView, WebhookView } from "../../server/src/gates/contract.ts";
 import type { created, delivery, webhook } from "../../server/src/gates/webhook_routes.ts";
@@ -27,6 +45,7 @@ import {
   type LogLine,
   type Page,
   type RUN_STATES,
+  type RunCalls,
   type RunError,
   type RunRequest,
   type RunView,
@@ -52,6 +71,7 @@ import { small_limits } from "../fixtures/run_facts.ts";
 it("the types of requests and answers are the same on both sides of the wire", () => {
   expectTypeOf<RunRequest>().toEqualTypeOf<wire.RunRequest>();
   expectTypeOf<RunView>().toEqualTypeOf<wire.RunView>();
+  expectTypeOf<RunCalls>().toEqualTypeOf<wire.RunCalls>();
   expectTypeOf<LogLine>().toEqualTypeOf<wire.LogLine>();
   expectTypeOf<Page<RunView>>().toEqualTypeOf<wire.Page<wire.RunView>>();
   expectTypeOf<WitnessView>().toEqualTypeOf<wire.Witness>();
@@ -69,6 +89,26 @@ it("the types of requests and answers are the same on both sides of the wire", (
   expectTypeOf<(typeof LANES)[number]>().toEqualTypeOf<wire.Lane>();
   expectTypeOf<(typeof RUN_STATES)[number]>().toEqualTypeOf<wire.RunState>();
   expectTypeOf<(typeof TERMINATIONS)[number]>().toEqualTypeOf<wire.Termination>();
+});
+
+/** A schema says `| undefined` of a member that may be absent; on the wire, in JSON, these are one. */
+type Written<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+it("what is said of what leaves a run is, too", () => {
+  expectTypeOf<z.infer<typeof secretView>>().toEqualTypeOf<egress.Secret>();
+  expectTypeOf<z.infer<typeof leaseView>>().toEqualTypeOf<egress.Lease>();
+  expectTypeOf<z.infer<typeof blockedCall>>().toEqualTypeOf<egress.BlockedEgressCall>();
+  expectTypeOf<z.infer<typeof redteamRecord>>().toEqualTypeOf<egress.RedteamRecord>();
+  expectTypeOf<Written<Required<z.infer<typeof serviceEntry>>>>().toEqualTypeOf<Required<egress.EgressService>>();
+  expectTypeOf<Written<Required<z.infer<typeof verdictRequest>>>>().toEqualTypeOf<Required<egress.EgressQuestion>>();
+  expectTypeOf<keyof z.infer<typeof verdictView>>().toEqualTypeOf<keyof egress.EgressVerdict>();
+  // What the room gives fits what the routes promise.
+  expectTypeOf<SecretView>().toExtend<egress.Secret>();
+  expectTypeOf<LeaseView>().toExtend<egress.Lease>();
+  expectTypeOf<BlockedCallView>().toExtend<egress.BlockedEgressCall>();
+  expectTypeOf<ServiceEntry>().toEqualTypeOf<egress.EgressService>();
+  expectTypeOf<EgressVerdict>().toEqualTypeOf<egress.EgressVerdict>();
+  expectTypeOf<RedteamRecord>().toExtend<egress.RedteamRecord>();
 });
 
 it("what is said of approvals and webhooks is, too", () => {
@@ -147,6 +187,21 @@ it("a request and a view with every member pass the server's schemas", () => {
     jail: "unshare",
     cold: false,
     blocked: [{ host: "a", method: "GET", count: 1 }],
+    egress: [
+      {
+        host: "a",
+        method: "GET",
+        path: null,
+        rule: null,
+        verdict: "denied",
+        code: "EGRESS_HOST",
+        count: 1,
+        request_bytes: 0,
+        response_bytes: 0,
+        service: "github-api",
+        environment: "production",
+      },
+    ],
     evidence: { entries: [] },
     target: "staging",
     approval: "apr_0",

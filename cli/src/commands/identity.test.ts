@@ -115,6 +115,10 @@ describe("gantry tenants", () => {
     answer = (method) => [200, method === "GET" ? own : { ...own, settings_rev: 5 }];
     expect((await gantry("tenants", "set", "run_ms_day=4")).out).toContain("revision               5");
     expect(last().body).toEqual({ run_ms_day: 4 });
+    await gantry("tenants", "set", "egress_deny=a.example,**.b.example");
+    expect(last().body).toEqual({ egress_deny: ["a.example", "**.b.example"] });
+    await gantry("tenants", "set", "egress_deny=none");
+    expect(last().body).toEqual({ egress_deny: [] });
     const pending = {
       state: "pending",
       approval: "apr_1",
@@ -127,7 +131,14 @@ describe("gantry tenants", () => {
     expect(last().body).toEqual({ run_ms_day: null });
     expect(out).toBe("It loosens, so it waits for people: apr_1\n");
     expect(err).toContain("gantry approve apr_1");
-    for (const bad of ["run_ms_day", "run_ms_day=x", "approval_independence=none", "color=red"]) {
+    for (const bad of [
+      "run_ms_day",
+      "run_ms_day=x",
+      "egress_deny",
+      "egress_deny=",
+      "approval_independence=none",
+      "color=red",
+    ]) {
       expect((await gantry("tenants", "set", bad)).code).toBe(2);
     }
   });

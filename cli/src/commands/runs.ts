@@ -9,6 +9,7 @@ import { type Column, table } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { count, duration, minute, type Paint, paintFor, visible } from "../text.ts";
 import { wholeNumber } from "../values.ts";
+import { callsCommand } from "./runs_calls.ts";
 import { treeCommand } from "./runs_tree.ts";
 
 const id_arg = { id: { type: "positional", required: true, description: "a run's id, run_…" } } as const;
@@ -23,6 +24,7 @@ export function runsGroup(io: Terminal): Group {
       show: showCommand(io),
       tree: treeCommand(io),
       logs: logsCommand(io),
+      calls: callsCommand(io),
       cancel: cancelCommand(io),
     },
   };

@@ -57,18 +57,20 @@ function setCommand(io: Terminal): Command {
       setting: {
         type: "positional",
         required: true,
-        description: "approval_independence=principal|independent, or run_ms_day=MS|none",
+        description: "approval_independence=principal|independent, run_ms_day=MS|none or egress_deny=HOST,…|none",
       },
       ...data_arg,
       ...json_arg,
     },
     notes: [
-      "What tightens holds at once. What loosens waits until people have approved it: independent -> principal, and a " +
-        "larger budget.",
+      "What tightens holds at once. What loosens waits until people have approved it: independent -> principal, a " +
+        "larger budget, and a host that is denied no longer.",
+      "egress_deny is the whole list, and wins over every contract; calls under way to a host that is added are cut.",
     ],
     examples: [
       ["gantry tenants set approval_independence=independent", "who an agent acts for may not approve for it"],
       ["gantry tenants set run_ms_day=3600000", "an hour of run time in a UTC day"],
+      ["gantry tenants set egress_deny=pastebin.example,**.ngrok.example", "no run calls these, or what is under them"],
     ],
     async run(given) {
       const settings = settingsOf(given.setting);
@@ -93,16 +95,21 @@ function settingsOf(text: string): Partial<TenantSettings> {
   const [[name = "", value = ""] = []] = Object.entries(parsePairs("a setting", [text]));
   if (name === "approval_independence" && (value === "principal" || value === "independent")) return { [name]: value };
   if (name === "run_ms_day") return { run_ms_day: value === "none" ? null : wholeNumber(name, value) };
-  throw usage(`"${text}" is no setting; there are approval_independence=principal|independent and run_ms_day=MS|none.`);
+  if (name === "egress_deny" && value !== "") return { egress_deny: value === "none" ? [] : value.split(",") };
+  throw usage(
+    `"${text}" is no setting; there are approval_independence=principal|independent, run_ms_day=MS|none and ` +
+      "egress_deny=HOST,…|none.",
+  );
 }
 
 function ownText({ id, slug, state, settings, settings_rev }: OwnTenant, io: Terminal): string {
   const paint = paintFor(io.stdout, io.env);
-  const { approval_independence, run_ms_day } = settings;
+  const { approval_independence, run_ms_day, egress_deny = [] } = settings;
   const rows: [string, string][] = [
     ["state", state],
     ["approval_independence", approval_independence],
     ["run_ms_day", run_ms_day === null ? "none" : String(run_ms_day)],
+    ["egress_deny", egress_deny.length === 0 ? "none" : oneLine(egress_deny.join(" "))],
     ["revision", String(settings_rev)],
   ];
   const lines = rows.map(([name, value]) => `  ${paint("dim", name.padEnd(21))}  ${value}`);

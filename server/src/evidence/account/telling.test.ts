@@ -8,6 +8,7 @@ import { kinds as evidence_kinds } from "../kinds.ts";
 import { isTold, tellEntry } from "./timeline_kinds.ts";
 import { plainText } from "./told.ts";
 
+/** Those of egress have a test of their own. */
 const registered = { ...evidence_kinds, ...identity_kinds, ...policy_kinds, ...gate_kinds, ...intent_kinds };
 
 const sha = "0".repeat(64);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { instant, type Tell, telling } from "./telling.ts";
-import { type Told, told } from "./told.ts";
+import { joined, type Told, told } from "./told.ts";
 
 const text = z.string();
 const count = z.int();
@@ -33,12 +33,6 @@ function triedTo(what: string): Told {
     default:
       return told`A use (${what}) of approval`;
   }
-}
-
-function joined(a: Told, b: Told): Told {
-  const [first = "", ...rest] = b.words;
-  const last = a.words.at(-1) ?? "";
-  return { words: [...a.words.slice(0, -1), last + first, ...rest], values: [...a.values, ...b.values] };
 }
 
 /** Contracts, and what people decided. Reasons and notes are private fields, which a timeline does not tell. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { instant, type Tell, telling } from "./telling.ts";
-import { type Told, told } from "./told.ts";
+import { joined, type Told, told } from "./told.ts";
 
 const text = z.string();
 const count = z.int();
@@ -53,7 +53,19 @@ const admitted = z.object({
     })
     .optional(),
 });
-const call = z.object({ host: text, method: text, count, verdict: text });
+const call = z.object({
+  host: text,
+  method: text,
+  count,
+  verdict: text,
+  code: text.optional(),
+  rule: text.optional(),
+  path: text.optional(),
+  request_bytes: count.optional(),
+  response_bytes: count.optional(),
+  service: text.optional(),
+  environment: text.optional(),
+});
 const ended = z.object({
   run: text,
   attempt: count,
@@ -74,6 +86,7 @@ const ended = z.object({
   log_bytes: count.optional(),
   log_dropped: count.optional(),
   egress: z.array(call).optional(),
+  egress_log_hash: text.optional(),
 });
 
 /** Which run started it. */
@@ -116,6 +129,27 @@ function tellAdmitted(data: z.infer<typeof admitted>): { text: Told; details: To
   };
 }
 
+/** Calls alike: where to, by what right, how many bytes, and how they failed if they did. */
+function callText({ host, method, count: times, verdict, code, rule, path, ...more }: z.infer<typeof call>): Told {
+  if (verdict !== "allowed") return told`Blocked: ${method} ${host}, ${times} times, ${code ?? verdict}.`;
+  const { request_bytes = 0, response_bytes = 0, service, environment } = more;
+  const parts = [
+    told`Called: ${method} ${host}, ${times} times, let out by the rule ${rule ?? "unknown"}`,
+    ...(path === undefined || path === "*" ? [] : [told` for ${path}`]),
+    ...(service === undefined ? [] : [told`, the service ${service} of ${environment ?? "no environment"}`]),
+    told`; ${request_bytes} bytes sent, ${response_bytes} received`,
+    ...(code === undefined ? [] : [told`; failed: ${code}`]),
+  ];
+  return joined(parts.reduce(joined), told`.`);
+}
+
+function foldedText({ count: times, verdict }: z.infer<typeof call>): Told {
+  if (verdict === "allowed") {
+    return told`${times} more calls that were let out did not fit into the entry; their hosts are not recorded.`;
+  }
+  return told`${times} more calls that were blocked did not fit into the entry; their hosts are not recorded.`;
+}
+
 function tellEnded(data: z.infer<typeof ended>): { text: Told; details: Told[]; gaps: Told[] } {
   const details: Told[] = [];
   const gaps: Told[] = [];
@@ -132,9 +166,12 @@ function tellEnded(data: z.infer<typeof ended>): { text: Told; details: Told[]; 
   if (used.length > 0) details.push(told`Used: ${used}.`);
   if (data.result_hash !== undefined) details.push(told`Result ${data.result_hash} (SHA-256).`);
   if (data.log_hash !== undefined) details.push(told`Log ${data.log_hash} (SHA-256).`);
-  for (const { host, method, count: times, verdict } of data.egress ?? []) {
-    if (host === "*") gaps.push(told`${times} more calls did not fit into the entry; their hosts are not recorded.`);
-    else details.push(told`Blocked: ${method} ${host}, ${times} times, ${verdict}.`);
+  for (const row of data.egress ?? []) {
+    if (row.host === "*") gaps.push(foldedText(row));
+    else details.push(callText(row));
+  }
+  if (data.egress_log_hash !== undefined) {
+    details.push(told`What it called, one by one, is kept beside the ledger: ${data.egress_log_hash} (SHA-256).`);
   }
   if ((data.log_dropped ?? 0) > 0) gaps.push(told`${data.log_dropped ?? 0} bytes of the log were dropped.`);
   if (used.length === 0) gaps.push(told`No use is recorded: it did not execute, or what it used was lost.`);

@@ -145,7 +145,7 @@ ${who}
 
 ## Gaps
 
-- \`5\` more calls did not fit into the entry; their hosts are not recorded. \`${ids[2]}\`
+- \`5\` more calls that were blocked did not fit into the entry; their hosts are not recorded. \`${ids[2]}\`
 - \`7\` bytes of the log were dropped. \`${ids[2]}\`
 - Of code, inputs, results and logs of runs the ledger has hashes; what they held, it does not say.
 - The value of \`note\` was never kept; the entry has a commitment to it. \`${ids[1]}\`

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { EntryView } from "../contract.ts";
 import { instant, type Tell, type Telling, telling } from "./telling.ts";
+import { egress_tellings } from "./telling_egress.ts";
 import { gate_tellings } from "./telling_gates.ts";
 import { identity_tellings } from "./telling_identity.ts";
 import { run_tellings } from "./telling_runs.ts";
@@ -15,6 +16,7 @@ const tellings: Record<string, Tell> = {
   ...run_tellings,
   ...identity_tellings,
   ...gate_tellings,
+  ...egress_tellings,
   "key.rotated": telling(z.object({ old: text, new: text }), ({ old, new: next }) => {
     return told`The log's key was rotated, from ${old} to ${next}.`;
   }),

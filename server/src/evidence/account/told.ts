@@ -14,6 +14,13 @@ export function told(words: TemplateStringsArray, ...values: (string | number | 
   return { words: [...words], values: texts };
 }
 
+/** One sentence of two parts. */
+export function joined(a: Told, b: Told): Told {
+  const [first = "", ...rest] = b.words;
+  const last = a.words.at(-1) ?? "";
+  return { words: [...a.words.slice(0, -1), last + first, ...rest], values: [...a.values, ...b.values] };
+}
+
 /** On one line, with what rewrites screens or turns the direction of writing made visible, and not endless. */
 function shown(text: string): string {
   const line = text

@@ -170,7 +170,7 @@ export function doorSockets({ guest, isAlone }: DoorGround): void {
       expect(door.seen).toHaveLength(1);
     });
 
-    it("of 2,000 sockets are bounded, and the next run has a door", { timeout: LONG_MS }, async () => {
+    it("of 10,000 sockets are bounded, and the next run has a door", { timeout: LONG_MS }, async () => {
       const door = seeingDoor({
         request: ok,
         connect: (_call, socket) => {
@@ -179,9 +179,15 @@ export function doorSockets({ guest, isAlone }: DoorGround): void {
           socket.on("end", () => socket.end()).resume();
         },
       });
-      const body = `const all = Array.from({ length: 2_000 }, () => connect("db.test:1"));
-        const heard = await Promise.all(all.map((socket) => socket.readable.getReader().read().then(({ done }) => !done, () => false)));
-        return heard.filter(Boolean).length;`;
+      // Not all at once, which a shared process has not the memory for: the run would be convicted of that instead.
+      const body = `const kept = []; let served = 0;
+        for (let batch = 0; batch < 20; batch++) {
+          const all = Array.from({ length: 500 }, () => connect("db.test:1"));
+          const heard = await Promise.all(all.map((socket) => socket.readable.getReader().read().then(({ done }) => !done, () => false)));
+          kept.push(...all.filter((_, n) => heard[n]));
+          served += heard.filter(Boolean).length;
+        }
+        return served;`;
       const served = (await guest(door, body, { limits: ROOMY })) as number;
       // The jail's own limit of open files is met first.
       expect(served).toBeGreaterThan(100);

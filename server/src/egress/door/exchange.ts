@@ -11,7 +11,7 @@ import type { LiveCall } from "./live_call.ts";
 import { type OutgoingBody, resendBody, takeBody } from "./outgoing_body.ts";
 import { PendingEffect } from "./pending_effect.ts";
 import { type Hop, isRedirect, nextHop } from "./redirects.ts";
-import { relayPlain, relaySearched, writeWhole } from "./relay.ts";
+import { KeptBody, relayPlain, relaySearched, writeWhole } from "./relay.ts";
 
 /** One hop of a guest's call that the door has let out. */
 interface Passing {
@@ -165,11 +165,12 @@ async function answerWith(
     }
     if (!isVerifiable(hop.method, status, exchanged.headers)) live.noted.unverifiable = true;
     writeHead(of, { status, headers });
-    if (scan === undefined && effect === undefined) await relayPlain({ body, answer: guest.answer, live, clock });
-    else {
-      const kept = await relaySearched({ body, answer: guest.answer, live, clock }, scan, effect !== undefined);
-      effect?.done(kept === undefined ? undefined : { headers, body: kept });
-    }
+    const relay = { body, answer: guest.answer, live, clock };
+    const kept = effect === undefined ? undefined : new KeptBody();
+    if (scan === undefined) await relayPlain(relay, kept);
+    else await relaySearched(relay, scan, kept);
+    const whole_answer = kept?.whole();
+    effect?.done(whole_answer === undefined ? undefined : { headers, body: whole_answer });
     return undefined;
   } catch (error) {
     body.destroy();

@@ -14,11 +14,28 @@ export interface Relay {
   clock: CallClock;
 }
 
+/** A body as it passes, for whoever wants it afterwards: at most `EFFECT_BODY_BYTES_MAX`. */
+export class KeptBody {
+  #chunks: Buffer[] | undefined = [];
+  #bytes = 0;
+
+  push(chunk: Buffer): void {
+    this.#bytes += chunk.byteLength;
+    if (this.#bytes > EFFECT_BODY_BYTES_MAX) this.#chunks = undefined;
+    this.#chunks?.push(chunk);
+  }
+
+  /** @returns undefined: it was longer. */
+  whole(): Buffer | undefined {
+    return this.#chunks === undefined ? undefined : Buffer.concat(this.#chunks);
+  }
+}
+
 /**
  * The body as it comes, no faster than the guest takes it. Resolves when all of it has left this process.
  * @throws EGRESS_INCOMPLETE EGRESS_TIME EGRESS_SIZE EGRESS_BUDGET, or why the call was broken off
  */
-export function relayPlain({ body, answer, live, clock }: Relay): Promise<void> {
+export function relayPlain({ body, answer, live, clock }: Relay, kept?: KeptBody): Promise<void> {
   return new Promise((resolve, reject) => {
     const { signal } = live;
     const settle = (error: unknown): void => {
@@ -47,6 +64,7 @@ export function relayPlain({ body, answer, live, clock }: Relay): Promise<void> 
     body.on("data", (chunk: Buffer) => {
       try {
         live.received(chunk.byteLength);
+        kept?.push(chunk);
       } catch (error) {
         return settle(error);
       }
@@ -58,28 +76,22 @@ export function relayPlain({ body, answer, live, clock }: Relay): Promise<void> 
 
 /**
  * As `relayPlain`, each byte after it has been searched.
- * @returns the whole body when `keep` asks for it and it has at most `EFFECT_BODY_BYTES_MAX`.
  * @throws as `relayPlain`, and EGRESS_SECRET_ECHO EGRESS_SCAN
  */
 export async function relaySearched(
   { body, answer, live, clock }: Relay,
-  scan: AnswerScan | undefined,
-  keep: boolean,
-): Promise<Buffer | undefined> {
-  let kept: Buffer[] | undefined = keep ? [] : undefined;
-  let bytes = 0;
+  scan: AnswerScan,
+  kept: KeptBody | undefined,
+): Promise<void> {
   for await (const chunk of body as AsyncIterable<Buffer>) {
     live.received(chunk.byteLength);
     clock.down();
-    bytes += chunk.byteLength;
-    if (bytes > EFFECT_BODY_BYTES_MAX) kept = undefined;
     kept?.push(chunk);
-    await write(answer, scan === undefined ? chunk : await scan.push(chunk), live.signal);
+    await write(answer, await scan.push(chunk), live.signal);
     clock.down();
   }
-  if (scan !== undefined) await write(answer, await scan.end(), live.signal);
+  await write(answer, await scan.end(), live.signal);
   await finish(answer, live.signal);
-  return kept === undefined ? undefined : Buffer.concat(kept);
 }
 
 /** Writes a whole body, and waits as `relayPlain` does. */

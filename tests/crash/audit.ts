@@ -134,7 +134,7 @@ function follows(before: { kind: string; attempt: number }, kind: string, attemp
 const UNAUDITED = ["chain", "input", "input_blob", "result", "result_blob", "entries", "holder"];
 
 /** Columns that came later, and that digests have only when there is something in them. */
-const YOUNGER = ["session", "target", "approval", "facts", "authors", "parent", "root", "depth", "override"];
+const YOUNGER = ["session", "target", "approval", "facts", "authors", "parent", "root", "depth", "override", "egress"];
 
 /** The digest that the newest entry of an unchanged row has: HMAC-SHA256 under `keys/state.key` (evidence, 3.3). */
 export function digestOf(run: StoredRun, key: Uint8Array): string {

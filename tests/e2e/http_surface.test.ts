@@ -145,6 +145,21 @@ describe("/v1/openapi.json", () => {
     "post /v1/webhooks",
     "post /v1/webhooks/{id}/test",
     "put /v1/contracts/{name}",
+    "get /v1/runs/{id}/egress",
+    "post /v1/egress/test",
+    "get /v1/egress/blocked",
+    "get /v1/egress/blocked/{id}",
+    "post /v1/egress/blocked/{id}/retry",
+    "delete /v1/egress/blocked/{id}",
+    "get /v1/egress/services",
+    "put /v1/egress/services/{name}",
+    "delete /v1/egress/services/{name}",
+    "get /v1/leases",
+    "delete /v1/leases/{id}",
+    "get /v1/secrets",
+    "put /v1/secrets/{name}",
+    "delete /v1/secrets/{name}",
+    "post /v1/redteam",
   ];
 
   it("is OpenAPI 3.1, knows every route, and every reference leads somewhere", () => {
@@ -185,6 +200,11 @@ describe("/v1/openapi.json", () => {
     expect(run.blocked).toHaveLength(1);
     await api.json(`/v1/runs/${run.id}`);
     await api.request(`/v1/runs/${run.id}/logs`);
+    await api.json(`/v1/runs/${run.id}/egress`);
+    await api.json("/v1/secrets/a-secret", { method: "PUT", json: { value: "a value" } });
+    for (const path of ["/v1/secrets", "/v1/leases", "/v1/egress/blocked", "/v1/egress/services"]) await api.json(path);
+    const tried = { contract: "scratch", url: "https://example.com/" };
+    expect(await api.json("/v1/egress/test", { json: tried })).toMatchObject({ verdict: "deny" });
     const { items } = await api.json<{ items: { name: string; snapshot: string }[] }>("/v1/contracts");
     await api.json(`/v1/contracts/${items[0]?.name}`);
     await api.json(`/v1/snapshots/${items[0]?.snapshot}`);

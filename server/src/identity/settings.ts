@@ -3,6 +3,7 @@ import type { ActorRef } from "../evidence/contract.ts";
 import { canonicalJson } from "../kernel/canonical.ts";
 import { GantryError } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
+import { hasSoundLabels } from "../kernel/idna.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import type { Reader, Tx } from "../storage/contract.ts";
 import {
@@ -43,7 +44,7 @@ export function isDeniedHost(host: string): boolean {
   if (host.length > HOST_CHARS_MAX || !/^[a-z0-9_.*[\]:-]+$/.test(host)) return false;
   if (!host.startsWith("[") && !host.split(".").every((label) => LABEL.test(label))) return false;
   const sample = host.replaceAll("**", "x").replaceAll("*", "x");
-  return URL.canParse(`https://${sample}/`) && new URL(`https://${sample}/`).host === sample;
+  return hasSoundLabels(sample) && URL.canParse(`https://${sample}/`) && new URL(`https://${sample}/`).host === sample;
 }
 
 export function settingsOf(row: Pick<TenantRow, "slug" | "settings_json">): TenantSettings {

@@ -136,6 +136,8 @@ it("other records come as Node gives them", async () => {
     { type: "MX", data: { preference: 5, exchange: "mail.example" } },
   ]);
   expect((await resolver.records("a.example", "TXT")).records).toEqual([["v=1"]]);
-  expect((await resolver.records("a.example", "MX")).records).toEqual([{ priority: 5, exchange: "mail.example" }]);
+  expect((await resolver.records("a.example", "MX")).records).toEqual([
+    expect.objectContaining({ priority: 5, exchange: "mail.example" }),
+  ]);
   expect((await resolver.records("a.example", "SRV")).records).toEqual([]);
 });

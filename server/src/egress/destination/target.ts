@@ -1,4 +1,5 @@
 import { GantryError } from "../../kernel/errors.ts";
+import { hasSoundLabels } from "../../kernel/idna.ts";
 import { EGRESS_URL_BYTES_MAX, egress_errors, type Protocol } from "../contract.ts";
 import type { Target } from "../parts.ts";
 
@@ -41,7 +42,7 @@ export function parseTarget(raw_url: string, is_upgrade: boolean): Target {
   }
   demandAuthority(authority);
   const url = URL.canParse(raw_url) ? new URL(raw_url) : undefined;
-  if (url === undefined) throw bad("The host or the port of the URL is not one.");
+  if (url === undefined || !hasSoundLabels(url.hostname)) throw bad("The host or the port of the URL is not one.");
   const port = url.port === "" ? PORTS[protocol] : Number(url.port);
   const target = {
     protocol,
@@ -64,7 +65,7 @@ export function parseAuthority(raw: string, protocol: "tcp" | "tls"): Target {
   const [host, port] = [parts?.[1], parts?.[2]];
   // The scheme has a default port that nothing here can be taken for.
   const url = host !== undefined && URL.canParse(`https://${host}/`) ? new URL(`https://${host}/`) : undefined;
-  if (url === undefined)
+  if (url === undefined || !hasSoundLabels(url.hostname))
     throw bad("A tunnel is asked for by host and port, as in db.example.com:5432 or [2001:db8::1]:5432.");
   return { protocol, host: canonicalHost(url.hostname), port: demandPort(Number(port)), path: "", query: "" };
 }

@@ -1,3 +1,5 @@
+import { hasSoundLabels } from "../../kernel/idna.ts";
+
 /** Names and addresses as contracts write them and as requests are judged: canonical, so that equal means the same text. */
 
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
@@ -50,7 +52,8 @@ export function canonicalHost(host: string): string | undefined {
   if (/[/?#@\\%\s]/.test(host) || /:(?![^[]*\])/.test(host)) return undefined;
   const text = host.endsWith(".") ? host.slice(0, -1) : host;
   // A scheme with a default port that nothing here can be, so that no part of the text is taken for a port.
-  return URL.canParse(`https://${text}/`) ? new URL(`https://${text}/`).hostname : undefined;
+  const canonical = URL.canParse(`https://${text}/`) ? new URL(`https://${text}/`).hostname : undefined;
+  return canonical !== undefined && hasSoundLabels(canonical) ? canonical : undefined;
 }
 
 /**

@@ -4,6 +4,7 @@ import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
 import { egress_migrations } from "../../../tests/fixtures/leaving.ts";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import { EGRESS_LOG_BYTES_MAX, EGRESS_LOG_MS_MAX, EGRESS_LOG_PART_BYTES_MAX, type Egress } from "./contract.ts";
+import { countEffects, insertIntent, updateEnded } from "./effects/store.ts";
 import { keepLogs, partsOf } from "./logs.ts";
 
 let ground: Ground;
@@ -71,6 +72,20 @@ describe("the log of what a run called", () => {
 
   it(`is deleted after ${EGRESS_LOG_MS_MAX / 86_400_000} days, and not before`, async () => {
     await keep("run_old", line(1));
+    await ground.storage.write((tx) => {
+      for (const [scope, n] of [
+        ["run_old", 1],
+        ["run_old/step", 2],
+        ["run_older", 3],
+      ] as const) {
+        const place = { root: scope.split("/")[0]!, subject: scope, node: "node_a", boot: "boot_1" };
+        const call = { host: "api.example", method: "POST", intended_at: clock.now() };
+        insertIntent(tx, { scope, key: `key_${n}`, tenant_id: ground.owner.tenant, epoch: 1, ...place, ...call });
+        const ended = { state: "done" as const, status: 200, response_sealed: null, ended_at: clock.now() };
+        updateEnded(tx, { scope, key: `key_${n}`, root: place.root, epoch: 1, ...ended });
+      }
+    });
+    expect(await countEffects(ground.storage, "run_old")).toBe(2);
     ground.storage.timers.start(() => {});
     clock.advance(EGRESS_LOG_MS_MAX - 1);
     await ground.storage.get("SELECT 1 AS one", []);
@@ -79,6 +94,8 @@ describe("the log of what a run called", () => {
       clock.advance(1_000);
       return (await readAll("run_old")).lines.length === 0;
     }, "the log to be deleted");
+    expect(await countEffects(ground.storage, "run_old")).toBe(0);
+    expect(await countEffects(ground.storage, "run_older")).toBe(1);
     await ground.storage.timers.stop();
   });
 });

@@ -3,6 +3,7 @@ import { GantryError } from "../kernel/errors.ts";
 import type { Storage, Tx } from "../storage/contract.ts";
 import { EGRESS_LOG_MS_MAX, EGRESS_LOG_PART_BYTES_MAX, type Egress, egress_errors } from "./contract.ts";
 import { deleteLog, insertLogParts, selectLogParts } from "./door/store.ts";
+import { deleteEffects } from "./effects/store.ts";
 
 /** Owner of the timers that delete logs; the key is `<subject>/<epoch>`. */
 export const LOG_TIMER = "egress.log";
@@ -13,7 +14,8 @@ const PAGE_PARTS = 4;
 const START = { epoch: -1, part: -1 };
 
 /**
- * What subjects called, call by call: private, beside the ledger, which has its digest. Build before the timers of
+ * What subjects called, call by call: private, beside the ledger, which has its digest. With the log go the rows of its
+ * effects, by which equal calls of later attempts are known. Build before the timers of
  * storage start: it registers the handler of its own.
  */
 export function keepLogs({ storage, clock }: { storage: Storage; clock: Clock }): Egress["logs"] {
@@ -22,6 +24,7 @@ export function keepLogs({ storage, clock }: { storage: Storage; clock: Clock })
     const of = { subject: fire.key.slice(0, at), epoch: Number(fire.key.slice(at + 1)) };
     await storage.write((tx) => {
       deleteLog(tx, of);
+      deleteEffects(tx, of.subject);
       storage.timers.done(tx, fire);
     });
   });

@@ -164,7 +164,7 @@ export class OpenDoor implements DoorCore, CallHost {
     const ms = this.#metrics(verdict, code, began);
     this.#summary.add({
       host: target.host,
-      method,
+      method: toldMethod(target, method),
       path: path_class,
       rule: rule_id,
       verdict,
@@ -228,7 +228,7 @@ export class OpenDoor implements DoorCore, CallHost {
     const ms = this.#metrics(verdict, fault.code, began);
     this.#summary.add({
       host: target.host,
-      method,
+      method: toldMethod(target, method),
       path: call?.path_class ?? null,
       rule: call?.rule_id ?? null,
       verdict,
@@ -297,6 +297,11 @@ export class OpenDoor implements DoorCore, CallHost {
       live.stop(toFault(error, this.deps.log));
     }
   }
+}
+
+/** A WebSocket is asked for by GET, and is another thing. */
+function toldMethod({ protocol }: Target, method: string): string {
+  return protocol === "ws" || protocol === "wss" ? "WEBSOCKET" : method;
 }
 
 /** The first that the rule has; its scheme's, where it names none. */

@@ -1,14 +1,19 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type DoorGround, openDoorGround } from "../../../../tests/fixtures/door_ground.ts";
+import { StallingStorage } from "../../../../tests/fixtures/stalling_storage.ts";
 import { openUpstreams, type Upstreams } from "../../../../tests/fixtures/upstreams.ts";
+import { GantryError } from "../../kernel/errors.ts";
 import type { ApprovalId } from "../../kernel/ids.ts";
+import type { Metrics } from "../../kernel/telemetry.ts";
 import type { EgressRule } from "../../policy/contract.ts";
+import { errors as storage_errors } from "../../storage/contract.ts";
 import { EFFECT_BODY_BYTES_MAX, INTENT_AGE_MS_MAX } from "../contract.ts";
 import type { DoorEffects, EffectOutcome } from "../parts.ts";
 
 const SECRET = "canary/of+the secret=7";
 
 let ground: DoorGround;
+let stalling: StallingStorage;
 let upstreams: Upstreams;
 let port: number;
 /** What arrived: method, URL, headers, body. */
@@ -21,6 +26,10 @@ beforeAll(async () => {
   upstreams = openUpstreams();
   checked = [];
   ground = await openDoorGround({
+    wrap: (inner) => {
+      stalling = new StallingStorage(inner);
+      return stalling;
+    },
     approvals: {
       async check(_tx, { host, method }) {
         checked.push(`${method} ${host}`);
@@ -78,6 +87,28 @@ describe("a call that may change something", () => {
     expect(calls[0]?.headers["gantry-idempotency-key"]).toMatch(/^[0-9a-f]{64}$/);
     expect(summary.effects).toBe(1);
     expect(await ends(who.subject)).toEqual(["effect.intended", "done"]);
+  });
+
+  it("is 503 and not sent when its intent cannot be recorded; what only reads goes on, and metrics count both", async () => {
+    const counted: string[] = [];
+    const metrics: Metrics = {
+      add: (name, labels) => void counted.push(`${name} ${Object.values(labels ?? {}).join(" ")}`),
+      observe: (name) => void counted.push(name),
+      set() {},
+    };
+    const { text, door } = await ground.open([rule()], { deps: { metrics } });
+    stalling.failNext(new GantryError(storage_errors.FULL, { detail: "no space" }));
+    expect(await text(url(), { method: "POST", body: "x" })).toMatchObject({ status: 503, code: "EGRESS_LEDGER" });
+    expect(calls).toHaveLength(0);
+    expect((await text(url())).status).toBe(200);
+    expect((await text(url(), { method: "POST", body: "x" })).status).toBe(200);
+    await door.close();
+    expect(counted.filter((name) => name.startsWith("gantry_egress_calls_total"))).toEqual([
+      "gantry_egress_calls_total allowed EGRESS_LEDGER",
+      "gantry_egress_calls_total allowed none",
+      "gantry_egress_calls_total allowed none",
+    ]);
+    expect(counted.filter((name) => name === "gantry_egress_duration_seconds")).toHaveLength(3);
   });
 
   it("is answered again in a later attempt, with what was answered first, and sent once", async () => {

@@ -171,9 +171,9 @@ describe("through a real door", () => {
     const summary = await door.close();
     await eventually(guest.is_over);
     expect(guest.got()).toMatch(/EGRESS_TIME$/);
-    expect(summary.rows.map(({ host, rule, code }) => [host, rule, code])).toEqual([
-      ["live.example.com", "live", "EGRESS_SIZE"],
-      ["live.example.com", "live", "EGRESS_TIME"],
+    expect(summary.rows.map(({ host, method, rule, code }) => [method, host, rule, code])).toEqual([
+      ["WEBSOCKET", "live.example.com", "live", "EGRESS_SIZE"],
+      ["WEBSOCKET", "live.example.com", "live", "EGRESS_TIME"],
     ]);
   });
 

@@ -205,6 +205,15 @@ export function deleteResponses(tx: Tx, root: string): void {
   );
 }
 
+/** All under a root that ended: nobody repeats its calls any more, and the ledger has what became of them. */
+export function deleteEffects(tx: Tx, root: string): void {
+  tx.run("DELETE FROM egress_effects WHERE (scope = ? OR (scope >= ? AND scope < ?)) AND state <> 'intended'", [
+    root,
+    `${root}/`,
+    `${root}0`,
+  ]);
+}
+
 /** Never goes back. */
 export function upsertFence(tx: Tx, { tenant, root, epoch }: { tenant: TenantId; root: string; epoch: number }): void {
   tx.run(

@@ -50,8 +50,10 @@ export function blastRadiusOf({ egress, budgets, bindings }: Contract): BlastRad
   };
 }
 
+/** A WebSocket is asked for by GET, a tunnel by CONNECT. */
 function methodsOf({ methods, protocol }: EgressRule): string[] {
-  return methods ?? (HTTP.includes(protocol) ? METHODS_DEFAULT : []);
+  if (HTTP.includes(protocol)) return methods ?? METHODS_DEFAULT;
+  return protocol === "ws" || protocol === "wss" ? ["GET"] : ["CONNECT"];
 }
 
 /** Without repeats, by UTF-16 code units: the order is hashed. */

@@ -36,8 +36,20 @@ export function judgeRun(view: PolicyView, row: RunRow, asked: Asked, pool: Runn
   if (decision.verdict === "deny") return deny(denialOf(view, row, decision));
   const unfit = unfitness(view, row, pool);
   if (unfit !== undefined) return deny(unfit);
-  if (decision.verdict === "allow") return { kind: "allow" };
-  return { kind: "gate", gate: mergeGates(decision.gates) };
+  const waits = [...decision.gates, ...outwardGates(view, asked.gates ?? [])];
+  return waits.length === 0 ? { kind: "allow" } : { kind: "gate", gate: mergeGates(waits) };
+}
+
+/**
+ * Those that hold what the run could call, or its use of a secret, when it goes on: nobody waits in the middle of a call,
+ * so people are asked about the run as a whole, before it starts.
+ */
+function outwardGates({ contract: { gates, egress } }: PolicyView, open: readonly string[]): GateRule[] {
+  const is_leased = egress.some(({ secret }) => secret !== undefined);
+  return gates.filter(({ on, name }) => {
+    const holds = (on === "egress.request" && egress.length > 0) || (on === "lease.use" && is_leased);
+    return holds && !open.includes(name);
+  });
 }
 
 /** What policy is asked of a run. */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type DnsServer, openDnsServer } from "../../../tests/fixtures/dns_server.ts";
 import { eventually } from "../../../tests/fixtures/eventually.ts";
-import { applyApproved } from "../../../tests/fixtures/people.ts";
+import { agentOf, applyApproved, loginOf, vote } from "../../../tests/fixtures/people.ts";
 import { ask, openRunsGround, type RunsGround } from "../../../tests/fixtures/runs_ground.ts";
 import type { Script } from "../../../tests/fixtures/scripted_pool.ts";
 import { openUpstreams, type Upstreams } from "../../../tests/fixtures/upstreams.ts";
@@ -229,6 +229,47 @@ describe("a run whose contract names secrets", () => {
       { contract: "leased" },
     );
     expect(heard).toEqual([]);
+  });
+});
+
+describe("a gate on what leaves", () => {
+  it.each([
+    ["calls", "egress.request", { egress: true }],
+    ["secrets", "lease.use", { egress: true, leased: true }],
+  ])("asks people before the run starts, since nobody waits in the middle of a call: %s", async (name, on, o) => {
+    const gates = [{ on, name, quorum: 1 }];
+    const egress = [rule("leased" in o ? { secret } : {})];
+    await contract(`gated-${name}`, { extends: "read-only", egress, gates });
+    house.pool.script = async (job, door) => {
+      const lease = job.vars["TRACKER_TOKEN"];
+      const headers: [string, string][] = lease === undefined ? [] : [["authorization", `Bearer ${lease}`]];
+      return { result: JSON.stringify((await call(door, "/v1/issues", { headers })).status) };
+    };
+    const [agent, human] = [await agentOf(house), await loginOf(house)];
+    const waiting = await house.runs.submit(agent.who, ask({ contract: `gated-${name}` }));
+    expect(waiting).toMatchObject({ state: "waiting_approval" });
+    expect(heard).toEqual([]);
+    await vote(house.gates, human, waiting.approval ?? "");
+    expect(await house.runs.get(agent.who, waiting.id, 10_000)).toMatchObject({
+      termination: "completed",
+      result: 200,
+    });
+    expect(heard).toHaveLength(1);
+  });
+
+  it("holds no run that could not call anybody, nor one without secrets", async () => {
+    await contract("gated-nothing", {
+      extends: "scratch",
+      gates: [{ on: "egress.request", name: "calls", quorum: 1 }],
+    });
+    await contract("gated-bare", {
+      extends: "read-only",
+      egress: [rule()],
+      gates: [{ on: "lease.use", name: "secrets", quorum: 1 }],
+    });
+    for (const name of ["gated-nothing", "gated-bare"]) {
+      expect((await submit(() => ({}), { contract: name })).termination).toBe("completed");
+    }
   });
 });
 

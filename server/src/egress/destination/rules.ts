@@ -61,8 +61,7 @@ const POLICY_KINDS: ReadonlyMap<string, ErrorKind> = new Map(
  *   allow the call, where one would.
  */
 export function judgeCall(who: EgressIdentity, asked: AskedCall, denied_hosts: readonly string[]): Call {
-  const caller = { view: who.view, principal: principalOf(who.chain), gates: who.approval?.gates ?? [] };
-  const judged = judgeBy(caller, asked, denied_hosts);
+  const judged = judgeBy(callerOf(who), asked, denied_hosts);
   if (judged.verdict !== "allow") throw judged.error;
   const { verdict: _, ...found } = judged;
   return { who, target: asked.target, method: asked.method, ...found };
@@ -157,7 +156,12 @@ function callOf({ target, method }: AskedCall) {
   return { host, port, protocol, method, path };
 }
 
-function requestOf({ principal, gates }: Caller, asked: AskedCall, rule: EgressRule): PolicyRequest {
+export function callerOf({ view, chain, approval }: EgressIdentity): Caller {
+  return { view, principal: principalOf(chain), gates: approval?.gates ?? [] };
+}
+
+/** What policy is asked of a call that a rule lets out. */
+export function requestOf({ principal, gates }: Caller, asked: AskedCall, rule: EgressRule): PolicyRequest {
   return {
     action: "egress.request",
     resource: `host:${asked.target.host}`,
@@ -236,7 +240,8 @@ function foreignEnvironment(
   });
 }
 
-function decided({ verdict, reasons, gates }: Decision, host: string): GantryError {
+/** The refusal that a decision is. */
+export function decided({ verdict, reasons, gates }: Decision, host: string): GantryError {
   if (verdict === "needs_human") {
     const waits = gates.map(({ name }) => {
       return { code: policy_errors.FORBIDDEN.code, detail: `The gate ${name} must be approved first.` };

@@ -1,5 +1,6 @@
 import { GantryError } from "../../kernel/errors.ts";
 import { EGRESS_HEADER_FIELDS_MAX, egress_errors, INTENT_AGE_MS_MAX } from "../contract.ts";
+import { isHeldByPeople } from "../destination/people.ts";
 import { hrefOf } from "../destination/target.ts";
 import type { AnswerScan, Exchanged, FoundLease, HeaderList, Intended } from "../parts.ts";
 import { CallClock } from "./call_clock.ts";
@@ -77,7 +78,7 @@ async function pass(of: Passing): Promise<Hop | undefined> {
     call,
     body_digest: body.digest,
     ...guestKey(call.rule, headers, head.guest_key),
-    needs_approval: lease?.needs_approval === true,
+    needs_approval: lease?.needs_approval === true || isHeldByPeople(call.who.view.contract, "egress.request"),
   });
   if (intended.kind === "replay") return replay(of, intended, body.whole);
   return send(of, { headers, body, lease, intended });

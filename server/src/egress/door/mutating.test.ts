@@ -309,6 +309,8 @@ describe("a lease", () => {
     expect((await text(url(), { method: "POST", headers })).status).toBe(200);
     expect((await text(url())).status).toBe(200);
     expect(checked).toEqual(["GET api.example", "POST api.example"]);
+    expect((await text(url(), { method: "POST", body: "without a lease" })).status).toBe(200);
+    expect(checked).toHaveLength(3);
   });
 });
 

@@ -7,6 +7,7 @@ import { GantryError, isGantryError } from "../../kernel/errors.ts";
 import { sha256Hex } from "../../kernel/hash.ts";
 import { matchEgress } from "../../policy/contract.ts";
 import { CLIENT_HELLO_BYTES_MAX, egress_errors, INTENT_AGE_MS_MAX } from "../contract.ts";
+import { isHeldByPeople } from "../destination/people.ts";
 import { parseAuthority } from "../destination/target.ts";
 import { OwnTokenWatch } from "../guards/own_tokens.ts";
 import type { Admitted, DoorCore, EffectOutcome, EffectRef, Target } from "../parts.ts";
@@ -45,7 +46,11 @@ export async function openTunnel(
   try {
     const target = readAuthority(core, call.url ?? "");
     const admitted = await core.admit({ target, method: "CONNECT" });
-    const opened = await openEffect(core, clock, { admitted, guest: socket, needs_approval: false });
+    const opened = await openEffect(core, clock, {
+      admitted,
+      guest: socket,
+      needs_approval: isHeldByPeople(core.who.view.contract, "egress.request"),
+    });
     if (opened === undefined) return;
     await carryTunnel(core, clock, opened, socket, head);
   } catch (error) {

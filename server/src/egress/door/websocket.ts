@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
 import { isGantryError } from "../../kernel/errors.ts";
+import { isHeldByPeople } from "../destination/people.ts";
 import { OwnTokenWatch } from "../guards/own_tokens.ts";
 import type { Admitted, AnswerScan, DoorCore, FoundLease, HeaderList } from "../parts.ts";
 import { answerHeaders } from "./headers.ts";
@@ -42,7 +43,8 @@ export async function openWebSocket(
     const asked = readCounted(core, call);
     const admitted = await core.admit({ target: asked.target, method: "GET" });
     const found = await look(core, admitted, asked.headers);
-    const needs_approval = found?.needs_approval ?? false;
+    const is_held = isHeldByPeople(core.who.view.contract, "egress.request");
+    const needs_approval = is_held || found?.needs_approval === true;
     const { protocol, host } = asked.target;
     const tls = protocol === "wss" ? { tls: { host } } : {};
     const opened = await openEffect(core, clock, { admitted, guest: socket, needs_approval, ...tls });

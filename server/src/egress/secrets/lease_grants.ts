@@ -1,6 +1,4 @@
-import { GantryError } from "../../kernel/errors.ts";
 import type { EgressRule } from "../../policy/contract.ts";
-import { type EgressIdentity, lease_errors } from "../contract.ts";
 
 /** What one lease is good for: the sum of the rules that name its secret. */
 export interface LeaseGrant {
@@ -27,16 +25,6 @@ export function grantsOf(rules: readonly EgressRule[]): LeaseGrant[] {
     });
   }
   return [...grants.values()];
-}
-
-/** A contract of this class gives nobody a credential whom people did not approve. @throws LEASE_APPROVAL */
-export function demandApproved({ view, approval }: EgressIdentity): void {
-  if (view.contract.class !== "privileged" || approval !== null) return;
-  throw new GantryError(lease_errors.APPROVAL, {
-    detail:
-      `Contract ${view.ref.name}@${view.ref.version} is privileged: its leases are issued for a request that people ` +
-      "approved, and this one has no approval.",
-  });
 }
 
 /** What a rule means that says nothing of methods; a WebSocket is opened by GET (RFC 6455, 4.1). */

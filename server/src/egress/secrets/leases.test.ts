@@ -217,10 +217,19 @@ describe("a lease", () => {
     const { GITHUB_TOKEN } = await issued(who);
     expect(await leases.find(call(who), bearer(GITHUB_TOKEN))).toMatchObject({ needs_approval: true });
     expect(await entries("lease.issued")).toMatchObject([{ data: { approval: "apr_1" } }]);
-    const plain = caller([RULE], { approval, subject: "run_2" });
-    const { GITHUB_TOKEN: other } = await issued(plain);
-    expect(await leases.find(call(plain), bearer(other))).toMatchObject({ needs_approval: false });
   });
+});
+
+it("a gate on the use of secrets holds a lease as long as no approval holds it open", async () => {
+  await set("github-token");
+  const gate = { on: "lease.use", name: "secrets", quorum: 1, not_after_ms: 1_000, execute_before_ms: 1_000 } as const;
+  const gated = { gates: [gate] };
+  expect(await codeOf(leases.prepare(caller([RULE], {}, gated)))).toBe("LEASE_APPROVAL");
+  const foreign = caller([RULE], { approval: { id: "apr_1" as ApprovalId, gates: ["other"] } }, gated);
+  const { GITHUB_TOKEN } = await issued(foreign);
+  expect(await codeOf(leases.find(call(foreign), bearer(GITHUB_TOKEN)))).toBe("LEASE_APPROVAL");
+  const approved = { ...foreign, approval: { id: "apr_1" as ApprovalId, gates: ["secrets"] } };
+  expect(await leases.find(call(approved), bearer(GITHUB_TOKEN))).toMatchObject({ needs_approval: true });
 });
 
 describe("a lease is not for", () => {

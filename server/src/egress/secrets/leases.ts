@@ -15,9 +15,10 @@ import {
   leaseVariable,
   type PreparedLeases,
 } from "../contract.ts";
+import { demandApproved, demandLeaseUse, isHeldByPeople } from "../destination/people.ts";
 import type { AnswerScan, Call, FoundLease, HeaderList, Leases } from "../parts.ts";
 import { type KeyWrap, openValue } from "./key_wrap.ts";
-import { demandApproved, grantsOf } from "./lease_grants.ts";
+import { grantsOf } from "./lease_grants.ts";
 import { isWholeLease, leaseHash, makeLease } from "./lease_token.ts";
 import { outOfScope, revokedLease, unknownSecret } from "./refusals.ts";
 import { createScan } from "./scan.ts";
@@ -159,7 +160,9 @@ export class LeaseBook implements Leases {
     }
     demandGood(row, this.#parts.clock.now());
     demandWithin(row, call);
-    return { id: row.id, secret: row.secret, needs_approval: call.who.view.contract.class === "privileged" };
+    demandLeaseUse(call, row.secret);
+    const needs_approval = isHeldByPeople(call.who.view.contract, "lease.use");
+    return { id: row.id, secret: row.secret, needs_approval };
   }
 
   /**

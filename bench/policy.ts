@@ -1,9 +1,11 @@
 /**
  * `npm run bench -- policy`: what it costs to know who asks and whether they may. `policy-decide` against bare Cedar on the same
- * policies, `policy-memory` over twenty thousand contracts, `policy-identity` against one hash and one bare signature check.
+ * policies, `policy-memory` over twenty thousand contracts, `policy-identity` against one hash and one bare signature check,
+ * `policy-gates` beside a run that waits for nobody.
  */
 import { printMachine } from "./parts/measure.ts";
 import { decisions } from "./parts/policy_decide.ts";
+import { gated } from "./parts/policy_gates.ts";
 import { identities } from "./parts/policy_identity.ts";
 import { memory, opening } from "./parts/policy_memory.ts";
 
@@ -14,6 +16,7 @@ const PARTS: Record<string, () => Promise<void>> = {
     await opening();
   },
   identity: identities,
+  gates: gated,
 };
 
 const what = process.argv[2] ?? "";

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
+import { isHostPattern } from "../kernel/hosts.ts";
 import { agreementsOf } from "../storage/agreements.ts";
 import { EGRESS_DENY_CACHE_MS, EGRESS_DENY_MAX, type SettingGate, type TenantSettings } from "./contract.ts";
 import { IdentityRegistry } from "./identity.ts";
 import { settingsSchema } from "./route_schemas.ts";
-import { isDeniedHost } from "./settings.ts";
 
 let ground: Ground;
 let clock: VirtualClock;
@@ -101,7 +101,7 @@ describe("hosts that a tenant denies", () => {
     "[2001:db8::1]",
     "_a.b-c.example",
     "localhost",
-  ])("may be %s", (host) => expect(isDeniedHost(host)).toBe(true));
+  ])("may be %s", (host) => expect(isHostPattern(host)).toBe(true));
 
   it.each([
     "",
@@ -123,5 +123,5 @@ describe("hosts that a tenant denies", () => {
     "a..b",
     `${"a".repeat(64)}.example`,
     `${"a.".repeat(127)}a`,
-  ])("may not be %j", (host) => expect(isDeniedHost(host)).toBe(false));
+  ])("may not be %j", (host) => expect(isHostPattern(host)).toBe(false));
 });

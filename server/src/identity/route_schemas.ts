@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { isStorableText } from "../kernel/canonical.ts";
+import { isHostPattern } from "../kernel/hosts.ts";
 import {
   ACTOR_KINDS,
   EGRESS_DENY_MAX,
@@ -10,7 +11,6 @@ import {
   RUN_MS_DAY_MAX,
   SCOPES,
 } from "./contract.ts";
-import { isDeniedHost } from "./settings.ts";
 
 /** Ids of this room in paths and bodies: what is longer names nothing. */
 const ID_CHARS_MAX = 64;
@@ -170,7 +170,7 @@ export const settingsSchema = z.strictObject({
       z
         .string()
         .refine(
-          isDeniedHost,
+          isHostPattern,
           "is a host in lower case without scheme, port and trailing dot, e.g. api.example.com; * is one label, ** one or more",
         ),
     )

@@ -3,7 +3,6 @@ import type { ActorRef } from "../evidence/contract.ts";
 import { canonicalJson } from "../kernel/canonical.ts";
 import { GantryError } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
-import { hasSoundLabels } from "../kernel/idna.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import type { Reader, Tx } from "../storage/contract.ts";
 import {
@@ -31,21 +30,6 @@ const stored = z.object({
   run_ms_day: z.int().min(0).max(RUN_MS_DAY_MAX).nullable().optional(),
   egress_deny: z.array(z.string()).max(EGRESS_DENY_MAX).optional(),
 });
-
-/** RFC 1035, 2.3.4. */
-const HOST_CHARS_MAX = 253;
-const LABEL = /^(?:\*\*?|[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)$/;
-
-/**
- * Is it a host that may be denied, as calls are judged by it? A name in lower-case ASCII, IDNA applied, in which the label `*`
- * is exactly one label and `**` one or more; or one address as the parser of URLs writes it, IPv6 in brackets.
- */
-export function isDeniedHost(host: string): boolean {
-  if (host.length > HOST_CHARS_MAX || !/^[a-z0-9_.*[\]:-]+$/.test(host)) return false;
-  if (!host.startsWith("[") && !host.split(".").every((label) => LABEL.test(label))) return false;
-  const sample = host.replaceAll("**", "x").replaceAll("*", "x");
-  return hasSoundLabels(sample) && URL.canParse(`https://${sample}/`) && new URL(`https://${sample}/`).host === sample;
-}
 
 export function settingsOf(row: Pick<TenantRow, "slug" | "settings_json">): TenantSettings {
   const { approval_independence, run_ms_day = null, egress_deny = [] } = stored.parse(JSON.parse(row.settings_json));

@@ -1,12 +1,8 @@
 import type { ActionFacts } from "../gates/contract.ts";
 import { canonicalJson } from "../kernel/canonical.ts";
 import { sha256Hex } from "../kernel/hash.ts";
-import type { BlastRadius, Contract, EgressRule, PolicyView } from "../policy/contract.ts";
+import { type BlastRadius, type Contract, methodsOf, type PolicyView } from "../policy/contract.ts";
 import type { RunRow } from "./store.ts";
-
-/** Of a rule that names no methods. */
-const METHODS_DEFAULT = ["GET", "HEAD"];
-const HTTP = ["http", "https"];
 
 /**
  * What a run is, as people approve it and as it must still be when it starts. Computed from the run's row and from the
@@ -41,19 +37,13 @@ function paramsHash({ input_hash, vars, limits, isolation, session, target, cont
 export function blastRadiusOf({ egress, budgets, bindings }: Contract): BlastRadius {
   return {
     hosts: sorted(egress.flatMap(({ hosts }) => hosts)),
-    methods: sorted(egress.flatMap(methodsOf)),
+    methods: sorted(egress.flatMap((rule) => [...methodsOf(rule)])),
     apps: bindings.flags === undefined ? [] : [bindings.flags.app],
     percent_max: null,
     effects_max: egress.length === 0 ? 0 : budgets.egress_calls_max,
     reversible: false,
     rollback: "Nothing undoes what a run has done outside; its code and its input are kept, so that people can.",
   };
-}
-
-/** A WebSocket is asked for by GET, a tunnel by CONNECT. */
-function methodsOf({ methods, protocol }: EgressRule): string[] {
-  if (HTTP.includes(protocol)) return methods ?? METHODS_DEFAULT;
-  return protocol === "ws" || protocol === "wss" ? ["GET"] : ["CONNECT"];
 }
 
 /** Without repeats, by UTF-16 code units: the order is hashed. */

@@ -16,8 +16,8 @@ import type { ContractSummary, ContractVersion } from "./version_shape.ts";
 
 export { isAttended } from "./attended.ts";
 // What a contract's rules may say of hosts, methods and paths, and what they match.
-export { isExactHost, isHostPattern, isMethod, isName, isPathPattern } from "./document/host.ts";
-export { type EgressDimension, matchEgress, mayMutate } from "./engine/egress_match.ts";
+export { isMethod, isName, isPathPattern } from "./document/host.ts";
+export { type EgressDimension, matchEgress, mayMutate, methodsOf, portsOf } from "./engine/egress_match.ts";
 export { matchesHost, matchesPattern } from "./engine/wildcard.ts";
 export { gateNames, mergeGates } from "./gate_rules.ts";
 // What this room asks of the rooms above it.

@@ -1,12 +1,6 @@
 import { GantryError, type Problem } from "../../kernel/errors.ts";
-import {
-  CONTRACT_ITEMS_MAX,
-  DATA_CLASSES,
-  isExactHost,
-  isHostPattern,
-  isMethod,
-  isName,
-} from "../../policy/contract.ts";
+import { isExactHost, isHostPattern } from "../../kernel/hosts.ts";
+import { CONTRACT_ITEMS_MAX, DATA_CLASSES, isMethod, isName } from "../../policy/contract.ts";
 import { egress_errors, PROTOCOLS, type ServiceEntry } from "../contract.ts";
 
 const NAME = "has 1 to 63 of a-z, 0-9 and -, and starts with a letter";

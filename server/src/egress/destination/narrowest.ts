@@ -1,5 +1,6 @@
 import type { NextStep } from "../../kernel/errors.ts";
-import { type EgressRule, isHostPattern, isMethod, isPathPattern, PATTERN_CHARS_MAX } from "../../policy/contract.ts";
+import { isHostPattern } from "../../kernel/hosts.ts";
+import { type EgressRule, isMethod, isPathPattern, PATTERN_CHARS_MAX } from "../../policy/contract.ts";
 import type { Target } from "../parts.ts";
 import { isMetadataName } from "./address.ts";
 

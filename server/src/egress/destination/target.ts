@@ -1,5 +1,5 @@
 import { GantryError } from "../../kernel/errors.ts";
-import { hasSoundLabels } from "../../kernel/idna.ts";
+import { hasSoundLabels } from "../../kernel/hosts.ts";
 import { EGRESS_URL_BYTES_MAX, egress_errors, type Protocol } from "../contract.ts";
 import type { Target } from "../parts.ts";
 

@@ -1,5 +1,5 @@
 import type { GantryError } from "../../kernel/errors.ts";
-import { DATA_CLASSES, type EgressRule, matchesHost } from "../../policy/contract.ts";
+import { DATA_CLASSES, type EgressRule, matchesHost, portsOf } from "../../policy/contract.ts";
 import type { EgressIdentity, EgressSummary } from "../contract.ts";
 import { pinAddress } from "../destination/pin.ts";
 import { type AskedCall, judgeCall, ruleForName } from "../destination/rules.ts";
@@ -135,7 +135,7 @@ export class OpenDoor implements DoorCore, CallHost {
 
   demandReachable(rule: EgressRule, host: string, addresses: readonly string[]): void {
     if (addresses.length === 0) return;
-    const target: Target = { protocol: rule.protocol, host, port: portOf(rule), path: "/", query: "" };
+    const target: Target = { protocol: rule.protocol, host, port: portsOf(rule)[0] ?? 0, path: "/", query: "" };
     const asked = { who: this.who, target, method: "GET", path_class: "*", mutating: false };
     this.#pin({ ...asked, rule, rule_id: rule.id ?? "" }, addresses);
   }
@@ -302,9 +302,4 @@ export class OpenDoor implements DoorCore, CallHost {
 /** A WebSocket is asked for by GET, and is another thing. */
 function toldMethod({ protocol }: Target, method: string): string {
   return protocol === "ws" || protocol === "wss" ? "WEBSOCKET" : method;
-}
-
-/** The first that the rule has; its scheme's, where it names none. */
-function portOf({ ports, protocol }: EgressRule): number {
-  return ports?.[0] ?? (protocol === "https" || protocol === "wss" ? 443 : 80);
 }

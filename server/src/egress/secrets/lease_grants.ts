@@ -1,4 +1,4 @@
-import type { EgressRule } from "../../policy/contract.ts";
+import { type EgressRule, methodsOf } from "../../policy/contract.ts";
 
 /** What one lease is good for: the sum of the rules that name its secret. */
 export interface LeaseGrant {
@@ -14,22 +14,18 @@ export interface LeaseGrant {
  */
 export function grantsOf(rules: readonly EgressRule[]): LeaseGrant[] {
   const grants = new Map<string, LeaseGrant>();
-  for (const { secret, hosts, methods, protocol } of rules) {
+  for (const rule of rules) {
+    const { secret, hosts } = rule;
     if (secret === undefined) continue;
     const before = grants.get(secret.name);
     grants.set(secret.name, {
       secret: secret.name,
       slot: before?.slot ?? secret.slot,
       hosts: unique([...(before?.hosts ?? []), ...hosts]),
-      methods: unique([...(before?.methods ?? []), ...(methods ?? methodsOf(protocol))]),
+      methods: unique([...(before?.methods ?? []), ...methodsOf(rule)]),
     });
   }
   return [...grants.values()];
-}
-
-/** What a rule means that says nothing of methods; a WebSocket is opened by GET (RFC 6455, 4.1). */
-function methodsOf(protocol: EgressRule["protocol"]): string[] {
-  return protocol === "http" || protocol === "https" ? ["GET", "HEAD"] : ["GET"];
 }
 
 function unique(texts: readonly string[]): string[] {

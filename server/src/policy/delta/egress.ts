@@ -1,17 +1,8 @@
 import { canonicalJson } from "../../kernel/canonical.ts";
+import { methodsOf, portsOf } from "../engine/egress_match.ts";
 import type { DeltaLine, EgressRule } from "../shape.ts";
 import { containsGlob, containsHost } from "./patterns.ts";
 
-/** What a rule means that does not say which methods, and which ports by its protocol. */
-const METHODS_DEFAULT = ["GET", "HEAD"];
-const PORTS_DEFAULT: Record<EgressRule["protocol"], number[]> = {
-  http: [80],
-  ws: [80],
-  https: [443],
-  wss: [443],
-  tcp: [],
-  tls: [],
-};
 const CAPS = ["request_bytes_max", "response_bytes_max", "calls_max", "wall_ms_max"] as const;
 
 /**
@@ -58,7 +49,7 @@ function grantsAll(wide: EgressRule, narrow: EgressRule): boolean {
     wide.protocol === narrow.protocol &&
     narrow.hosts.every((host) => wide.hosts.some((each) => containsHost(each, host))) &&
     isSubset(portsOf(narrow), portsOf(wide)) &&
-    isSubset(narrow.methods ?? METHODS_DEFAULT, wide.methods ?? METHODS_DEFAULT) &&
+    isSubset(methodsOf(narrow), methodsOf(wide)) &&
     pathsWithin(narrow.paths, wide.paths) &&
     (narrow.private !== true || wide.private === true) &&
     isSubset(narrow.addresses ?? [], wide.addresses ?? []) &&
@@ -96,10 +87,6 @@ function leavesNoMore(gone: EgressRule, heir: EgressRule | undefined): boolean {
   return givesNoMore(heir, gone);
 }
 
-function portsOf(rule: EgressRule): readonly number[] {
-  return rule.ports ?? PORTS_DEFAULT[rule.protocol];
-}
-
 function pathsWithin(narrow: readonly string[] | undefined, wide: readonly string[] | undefined): boolean {
   if (wide === undefined) return true;
   return narrow?.every((path) => wide.some((each) => containsGlob(each, path))) ?? false;
@@ -116,7 +103,7 @@ function meaning(rule: EgressRule | undefined): string {
 }
 
 function say(rule: EgressRule): string {
-  const methods = (rule.methods ?? METHODS_DEFAULT).join(", ");
+  const methods = methodsOf(rule).join(", ");
   const paths = rule.paths === undefined ? "" : ` ${rule.paths.join(", ")}`;
   const secret = rule.secret === undefined ? "" : ` with the secret ${rule.secret.name}`;
   const reach = rule.private === true ? ", also at private addresses" : "";

@@ -1,4 +1,5 @@
 import { type CatalogueService, type ContractDocument, EGRESS_RULES_MAX, type EgressRule } from "../contract.ts";
+import { methodsOf } from "../engine/egress_match.ts";
 import { type Fields, NAME } from "./fields.ts";
 import { Problems, readTree, type Tree } from "./yaml_tree.ts";
 
@@ -7,8 +8,6 @@ export type FoundServices = ReadonlyMap<string, CatalogueService>;
 
 /** What the catalogue says of a rule, and the rule so cannot. */
 const OF_CATALOGUE = ["hosts", "protocol", "ports"] as const;
-/** What a rule means that does not say which methods. */
-const METHODS_DEFAULT = ["GET", "HEAD"];
 
 type Taken = Pick<EgressRule, "hosts" | "protocol" | "ports" | "methods" | "data_class" | "service" | "environment">;
 
@@ -33,7 +32,7 @@ export function takeService(
     fields.problem("service", `The tenant's catalogue has no service ${service}.`);
     return undefined;
   }
-  const granted = found.methods ?? METHODS_DEFAULT;
+  const granted = methodsOf(found);
   const further = own.methods?.filter((method) => !granted.includes(method)) ?? [];
   if (further.length > 0) {
     fields.problem(

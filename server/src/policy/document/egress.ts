@@ -1,3 +1,4 @@
+import { canonicalHost, isAddress, isAddressHost, isExactHost, isHostPattern } from "../../kernel/hosts.ts";
 import {
   CONTRACT_ITEMS_MAX,
   CONTRACT_NUMBERS_MAX,
@@ -8,15 +9,7 @@ import {
 import { EGRESS_PROTOCOLS } from "../shape.ts";
 import { type FoundServices, takeService } from "./catalogue.ts";
 import { type Fields, type Form, NAME, present, shown } from "./fields.ts";
-import {
-  canonicalHost,
-  isAddress,
-  isAddressHost,
-  isExactHost,
-  isHostPattern,
-  isMethod,
-  isPathPattern,
-} from "./host.ts";
+import { isMethod, isPathPattern } from "./host.ts";
 
 export const EGRESS_KEYS = [
   "id",

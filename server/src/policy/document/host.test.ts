@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { canonicalHost, isAddress, isAddressHost, isHostPattern, isPathPattern } from "./host.ts";
+import { canonicalHost, isAddress, isAddressHost, isHostPattern } from "../../kernel/hosts.ts";
+import { isPathPattern } from "./host.ts";
 
 describe("a host pattern", () => {
   it.each([

@@ -4,6 +4,7 @@ import { stringify } from "yaml";
 import { bases, document, repeat } from "../../../../tests/fixtures/contract_documents.ts";
 import { canonicalJson } from "../../kernel/canonical.ts";
 import { isGantryError } from "../../kernel/errors.ts";
+import { isHostPattern } from "../../kernel/hosts.ts";
 import { LIMIT_NAMES, RUN_LIMITS } from "../../kernel/limits.ts";
 import {
   ACTIONS,
@@ -17,7 +18,6 @@ import {
 import { snapshotOf } from "../snapshot.ts";
 import { parseContract } from "./document.ts";
 import { covers } from "./gates.ts";
-import { isHostPattern } from "./host.ts";
 import { renderContract } from "./render.ts";
 
 const read = (text: string): Contract => parseContract({ name: "x.yaml", text }, bases, () => []);

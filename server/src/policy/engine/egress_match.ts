@@ -34,6 +34,17 @@ const TUNNELS: readonly string[] = ["tcp", "tls"];
 /** RFC 6455, 4.1: a WebSocket is opened by GET. */
 const SOCKETS: readonly string[] = ["ws", "wss"];
 
+/** What a rule grants, said or not: a WebSocket is asked for by GET, a tunnel by CONNECT. */
+export function methodsOf({ methods, protocol }: Pick<EgressRule, "methods" | "protocol">): readonly string[] {
+  if (TUNNELS.includes(protocol)) return ["CONNECT"];
+  return SOCKETS.includes(protocol) ? ["GET"] : (methods ?? METHODS_DEFAULT);
+}
+
+/** What a rule grants, said or not. */
+export function portsOf({ ports, protocol }: Pick<EgressRule, "ports" | "protocol">): readonly number[] {
+  return ports ?? PORTS[protocol];
+}
+
 /**
  * Which rule lets this call out? Host, method and path are compared as they are: canonical, the bytes that are sent. What
  * is unknown matches nothing.
@@ -51,9 +62,9 @@ export function matchEgress(rules: readonly EgressRule[], call: EgressCall): Egr
 const MATCHES: Record<EgressDimension, (rule: EgressRule, call: EgressCall) => boolean> = {
   host: ({ hosts }, { host }) => host !== undefined && hosts.some((each) => matchesHost(each, host)),
   protocol: (rule, { protocol }) => protocol === rule.protocol,
-  port: ({ ports, protocol }, { port }) => port !== undefined && (ports ?? PORTS[protocol]).includes(port),
-  method: ({ methods, protocol }, { method = SOCKETS.includes(protocol) ? "GET" : undefined }) =>
-    TUNNELS.includes(protocol) || (method !== undefined && (methods ?? METHODS_DEFAULT).includes(method)),
+  port: (rule, { port }) => port !== undefined && portsOf(rule).includes(port),
+  method: (rule, { method = SOCKETS.includes(rule.protocol) ? "GET" : undefined }) =>
+    TUNNELS.includes(rule.protocol) || (method !== undefined && methodsOf(rule).includes(method)),
   path: ({ paths, protocol }, { path }) =>
     paths === undefined || TUNNELS.includes(protocol) || (path !== undefined && isPlain(path) && anyOf(paths, path)),
 };

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { hasSoundLabels } from "./idna.ts";
+import { hasSoundLabels } from "./hosts.ts";
 
 it.each(["example.com", "xn--bcher-kva.example", "a.xn--zca", "[2001:db8::1]", "127.0.0.1", "axn--a.example"])(
   "%s is sound",

@@ -69,8 +69,13 @@ it("each witness comes to hold the checkpoint that is served, and none is shown 
   expect(checked.stdout + checked.stderr).toContain("verified");
   const table = await cli(["evidence", "witnesses", "--data", server.data]);
   expect(table.stdout).toContain(`file:${base}/w.txt`);
-  const metrics = await (await server.request("/metrics")).text();
-  expect(metrics).toMatch(/gantry_evidence_sink_lag_seconds\{sink="git:[^"]*w\.git"\} 0/);
+  let metrics = "";
+  // The gauge is set at each look, and a look may have come before the copy.
+  const shown = async (): Promise<boolean> => {
+    metrics = await (await server.request("/metrics")).text();
+    return /gantry_evidence_sink_lag_seconds\{sink="git:[^"]*w\.git"\} 0\n/.test(metrics);
+  };
+  await eventually(shown, "the gauge of the repository to be 0", 30_000);
   expect(JSON.stringify(items) + table.stdout + metrics + server.log.join("\n")).not.toContain("canary");
 });
 

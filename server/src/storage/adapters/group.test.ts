@@ -57,6 +57,14 @@ describe("a group commit", () => {
     await rm(directory, { recursive: true });
   });
 
+  it("sees a close that arrives with another message", () => {
+    committer.handle({ type: "units", units: [{ ...unit(1), query: COUNT }] });
+    arriving.push({ type: "close" });
+    expect(committer.closing).toBe(false);
+    committer.handle({ type: "abort", id: 1 });
+    expect(committer.closing).toBe(true);
+  });
+
   it(`holds at most ${GROUP_UNITS_MAX} units`, () => {
     committer.handle({ type: "units", units: many(GROUP_UNITS_MAX) });
     expect(groups()).toEqual([GROUP_UNITS_MAX]);

@@ -46,9 +46,15 @@ export class GroupCommitter {
   #bytes = 0;
   #full = false;
   #dead = false;
+  #closing = false;
 
   constructor(ports: GroupPorts) {
     this.#ports = ports;
+  }
+
+  /** Has `close` come? It may be the message that was handled, or one that arrived with it. */
+  get closing(): boolean {
+    return this.#closing;
   }
 
   /** Takes one message, and everything that has arrived with it; returns when there is nothing more to do. */
@@ -74,6 +80,7 @@ export class GroupCommitter {
       this.#probe();
     } else if (message.type === "close") {
       assert(this.#open === undefined && this.#queue.length === 0, "a store is closed when no unit is under way");
+      this.#closing = true;
     } else if (this.#open?.id === message.id) {
       this.#goOn(this.#open, message);
     } else if (message.type === "abort") {

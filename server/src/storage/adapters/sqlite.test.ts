@@ -54,6 +54,18 @@ async function start(migrations: Migration[] = [notes]): Promise<Storage> {
 }
 
 describe("the embedded store", () => {
+  it("ends at once after a unit that took itself back", async () => {
+    for (let turn = 0; turn < 30; turn++) {
+      const storage = await start();
+      const refused = storage.write(async (tx) => {
+        await tx.get("SELECT key FROM notes", []);
+        throw new Error("taken back");
+      });
+      await expect(refused).rejects.toThrow("taken back");
+      await storage.close();
+    }
+  });
+
   it("keeps its directory to its owner", async () => {
     await start();
     expect((await stat(directory)).mode & 0o777).toBe(0o700);

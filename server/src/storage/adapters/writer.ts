@@ -42,7 +42,7 @@ async function main(): Promise<void> {
   });
   port.on("message", (message: ToWriter) => {
     committer.handle(message);
-    if (message.type !== "close") return;
+    if (!committer.closing) return;
     emptyWal(db);
     db.close();
     post({ type: "closed" });

@@ -13,6 +13,7 @@ const floors = [
   ["execution"],
   ["intent"],
   ["apps", "artifacts", "flags", "workflows", "changes"],
+  ["mcp", "pages"],
   ["http"],
 ];
 
@@ -23,7 +24,7 @@ const alcoves = {
   egress: ["destination", "secrets", "effects", "guards", "door"],
 };
 
-const TESTS = "^tests/|\\.test\\.ts$|^cli/src/testing\\.ts$";
+const TESTS = "^tests/|\\.test\\.tsx?$|^cli/src/testing\\.ts$";
 const OURS = "^(server|evaluator|isolate|sdk|cli|dashboard|scripts|bench|examples|tests)/(?!node_modules/)";
 /** Rooms may be handed any of these through a port; to hold one, a file stands where rule 3 of ARCHITECTURE.md says. */
 const DRIVERS =
@@ -114,8 +115,17 @@ module.exports = {
       name: "server-alone",
       comment: "The server imports only its own rooms and the protocol that it speaks with its isolates.",
       severity: "error",
-      from: { path: "^server/src/", pathNot: TESTS },
+      from: { path: "^server/src/", pathNot: `${TESTS}|^server/src/(mcp|pages)/` },
       to: { path: OURS, pathNot: "^server/src/|^isolate/src/protocol\\.ts$|^evaluator/src/" },
+    },
+    {
+      name: "clients-of-the-api",
+      comment:
+        "mcp/ and pages/ have no authority of their own: they ask the API, through @gantry/sdk, as their caller.",
+      severity: "error",
+      from: { path: "^server/src/(mcp|pages)/", pathNot: TESTS },
+      // What stands beside and above them is the floors' to refuse.
+      to: { path: OURS, pathNot: "^server/src/(kernel|mcp|pages|http)/|^sdk/src/client\\.ts$" },
     },
     {
       name: "isolate-alone",

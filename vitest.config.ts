@@ -20,7 +20,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       project("tidy", ["tests/tidy/*.test.ts"], 60_000),
-      project("unit", ["{server,sdk,cli,isolate}/src/**/*.test.ts"], 20_000),
+      project("unit", ["{server,sdk,cli,isolate}/src/**/*.test.{ts,tsx}", "scripts/follow/*.test.ts"], 20_000),
       project("contract", ["tests/contract/**/*.test.ts"], 60_000),
       project("escape", ["tests/escape/**/*.test.ts"], 60_000),
       project("crash", ["tests/crash/**/*.test.ts"], 120_000, false),

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Approval, Preview, RunView, Statement } from "@gantry/sdk";
+import type { Approval, Figures, LaneFigures, Preview, RunView, Statement } from "@gantry/sdk";
 import { canonicalHash } from "../../sdk/src/canonical.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -12,17 +12,29 @@ export interface TestTerminal extends Terminal {
   out(): string;
   err(): string;
   interrupt(): void;
+  /** Types a key for whoever listens to keys. */
+  press(key: string): void;
 }
 
 /** @param parts  `tty` makes both outputs terminals of 80 columns; `typed` is what a person answers to each question. */
 export function testTerminal(
-  parts: { cwd?: string; env?: Terminal["env"]; tty?: boolean; stdin?: string; typed?: string } = {},
+  parts: {
+    cwd?: string;
+    env?: Terminal["env"];
+    tty?: boolean;
+    stdin?: string;
+    typed?: string;
+    columns?: number;
+    rows?: number;
+  } = {},
 ): TestTerminal {
   const written = { out: "", err: "" };
   const listeners = new Set<(signal: "SIGINT" | "SIGTERM") => void>();
+  const keys = new Set<(key: string) => void>();
   const sink = (name: "out" | "err") => ({
     tty: parts.tty === true,
-    columns: 80,
+    columns: parts.columns ?? 80,
+    rows: parts.rows ?? 24,
     write: (text: string) => {
       written[name] += text;
     },
@@ -49,10 +61,19 @@ export function testTerminal(
       listeners.add(fn);
       return () => listeners.delete(fn);
     },
+    onKey(fn) {
+      keys.add(fn);
+      return () => keys.delete(fn);
+    },
+    onResize: () => () => undefined,
+    onExit: () => () => undefined,
     out: () => written.out,
     err: () => written.err,
     interrupt: () => {
       for (const fn of listeners) fn("SIGINT");
+    },
+    press: (key) => {
+      for (const fn of keys) fn(key);
     },
   };
 }
@@ -135,12 +156,62 @@ export function runView(parts: Partial<RunView> = {}): RunView {
     },
     attempt: 1,
     created_at: 1_700_000_000_000,
+    chain: [],
     termination: "completed",
     result: null,
     usage: { cpu_ms: 3.14, rss_peak_mb: 13.96, log_bytes: 0, log_dropped: 0, output_bytes: 4 },
     timing: { queued_ms: 0, startup_ms: 4.2, completion_ms: 8 },
     jail: "unshare",
     evidence: { entries: ["ent_1", "ent_2"] },
+    ...parts,
+  };
+}
+
+/** Figures as the server gives them: 1,234 runs in 15 minutes, some of which were denied. */
+export function figuresView(parts: Partial<Figures> = {}): Figures {
+  const spread = { p50_ms: 4.2, p95_ms: 12, p99_ms: 1_250 };
+  const none = { p50_ms: null, p95_ms: null, p99_ms: null };
+  const lane = (ended: number, of: Partial<LaneFigures>): LaneFigures => ({
+    ended,
+    ended_per_s: ended / 1_000,
+    by_termination: { completed: ended },
+    executed: ended,
+    startup: spread,
+    completion: spread,
+    queued: spread,
+    ...of,
+  });
+  const by_termination = { cpu_exceeded: 4, completed: 1_200, denied: 30 };
+  return {
+    at: 1_700_000_000_000,
+    window_ms: 900_000,
+    runs: {
+      sampled: false,
+      since_at: 1_700_000_000_000 - 900_000,
+      all: lane(1_234, { by_termination }),
+      interactive: lane(1_234, { by_termination }),
+      batch: lane(0, { by_termination: {}, startup: none, completion: none, queued: none }),
+    },
+    running: 2,
+    waiting: {
+      interactive: { count: 0, oldest_ms: 0 },
+      batch: { count: 14, oldest_ms: 12_000 },
+      approval: { count: 1, oldest_ms: 60_000 },
+    },
+    denials: {
+      sampled: false,
+      items: [
+        { what: "run", code: "CONTRACT_LIMIT", count: 30 },
+        { what: "call", code: "EGRESS_HOST", count: 7 },
+        { what: "call", code: null, count: 2 },
+      ],
+    },
+    machine: {
+      slots: { used: 2, of: 8 },
+      runners: { jail: "bwrap", booting: 1, warm: 4, bound: 3, busy: 2, waiting: 0, boot_failures: 0 },
+      ledger: { entries: 12_034, sealed: 12_030, lag_ms: 40 },
+      witnesses: [{ sink: "file:/mnt/worm/checkpoints.txt", size: 12_000, lag_ms: 95_000, error: "EACCES" }],
+    },
     ...parts,
   };
 }

@@ -10,7 +10,9 @@ export interface EntryQuery {
   kind?: string;
   /** Milliseconds UTC: only entries from then on. */
   since?: number;
-  /** From an earlier page's `next`. */
+  /** Default `oldest`: as they arrived. */
+  order?: "oldest" | "newest";
+  /** From an earlier page's `next`, in the same order. */
   cursor?: string;
   /** 1-200, default 50. */
   limit?: number;
@@ -24,7 +26,7 @@ export class Evidence {
     this.#transport = transport;
   }
 
-  /** One page, in the order of arrival. */
+  /** One page, in the order of arrival unless `order` says otherwise. */
   list(query: EntryQuery = {}, options: { signal?: AbortSignal } = {}): Promise<Page<Entry>> {
     const path = "/v1/evidence/entries";
     return this.#transport.json({ method: "GET", path, query: { ...query }, signal: options.signal });

@@ -188,6 +188,8 @@ export interface RunView {
   limits: Limits;
   attempt: number;
   created_at: number;
+  /** Who asked for it: accountable principal first. */
+  chain: { actor: string; kind: "human" | "agent" | "service" }[];
   termination?: Termination;
   /** Which of the caller's policies for repeating fits. */
   retry_class?: "timeout" | "capacity" | "policy" | "guest";

@@ -8,6 +8,8 @@ import { VERSION } from "./version.ts";
 export interface Banner {
   data: string;
   url: string;
+  /** Other machines reach it, and without TLS. */
+  in_clear: boolean;
   report: JailReport;
   contracts: ContractSummary[];
   /** Versions that wait for people. */
@@ -20,9 +22,15 @@ export interface Banner {
   database: string | undefined;
 }
 
+const CLEAR_TEXT_LINES = [
+  "WARNING: this listener is reachable from other machines without TLS: tokens and results travel in clear text.",
+  "  Name a certificate in the config file (tls: {cert: FILE, key: FILE}), or listen on 127.0.0.1 behind a proxy that has one.",
+];
+
 /** What `gantry up` prints when it serves. */
-export function banner({ data, url, report, contracts, proposals, refused, database, link }: Banner): string {
+export function banner({ data, url, in_clear, report, contracts, proposals, refused, database, link }: Banner): string {
   const rows: [string, string][] = [
+    ["Inbox", `${url}/  (what waits for people, runs, the ledger)`],
     ["API", `${url}/v1  (OpenAPI: /v1/openapi.json)`],
     ["Health", `${url}/readyz  and  ${url}/metrics`],
     ["Data", `${data}  (owner.token is the owner's: it works, and approves nothing)`],
@@ -41,8 +49,9 @@ export function banner({ data, url, report, contracts, proposals, refused, datab
   return [
     `Gantry ${VERSION} is up.`,
     ...lines,
+    ...(in_clear ? ["", ...CLEAR_TEXT_LINES] : []),
     ...contractLines(contracts, proposals, refused),
-    ...loginLines(link),
+    ...loginLines(url, link),
     "",
     'Try   npx gantry run examples/csv-report/main.ts --input "@examples/csv-report/orders.csv"',
     "Stop  Ctrl-C",
@@ -69,12 +78,13 @@ function contractLines(
 }
 
 /** Printed once, for the person who started it: what it gives is what agents must not have. */
-function loginLines(link: LoginLink | undefined): string[] {
+function loginLines(url: string, link: LoginLink | undefined): string[] {
   if (link === undefined) return [];
   return [
     "",
     `Log in as its owner, once, within ${LINK_LIFE_MS / 60_000} minutes, to approve what waits for a human:`,
-    `  npx gantry login ${link.secret}`,
+    `  in a browser      ${url}/login?link=${link.secret}`,
+    `  or at a terminal  npx gantry login ${link.secret}`,
     "  Whoever can read what a login stores is the approver: log in where no agent runs as you.",
   ];
 }

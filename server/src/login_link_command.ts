@@ -1,12 +1,7 @@
-import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Config, readConfig, UsageError } from "./config.ts";
 import { EvidenceLedger } from "./evidence/ledger.ts";
 import { openStateKey } from "./evidence/state_key.ts";
-import { createLogger } from "./http/logging.ts";
 import { type ActorLink, linkFor } from "./identity/admin_link.ts";
 import { SCOPES, type Scope } from "./identity/contract.ts";
 import { systemClock } from "./kernel/clock.ts";
@@ -14,12 +9,10 @@ import { isGantryError } from "./kernel/errors.ts";
 import { createIds } from "./kernel/ids.ts";
 import { systemRandom } from "./kernel/random.ts";
 import { noMetrics } from "./kernel/telemetry.ts";
-import { KINDS, MIGRATIONS } from "./schema.ts";
-import { openPostgres } from "./storage/adapters/postgres.ts";
+import { offlineSentence, openOffline } from "./offline_store.ts";
+import { KINDS } from "./schema.ts";
 import { openPrivateFiles } from "./storage/adapters/private_files.ts";
-import { openSqlite } from "./storage/adapters/sqlite.ts";
 import { agreementsOf } from "./storage/agreements.ts";
-import type { Storage } from "./storage/contract.ts";
 
 /** What `login-link` was told. */
 interface LinkOptions {
@@ -38,19 +31,26 @@ interface LinkOptions {
 export async function loginLink(args: string[]): Promise<number> {
   const options = readOptions(args);
   try {
-    process.stdout.write(`${JSON.stringify(await makeOn(options))}\n`);
+    const answer = { ...(await makeOn(options)), url: placeOf(options.config) };
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
     return 0;
   } catch (error) {
-    if (isGantryError(error)) throw new UsageError(sentenceOf(error));
+    if (isGantryError(error)) throw new UsageError(offlineSentence(error));
     throw error;
   }
+}
+
+/** Where a browser finds the server that this config starts; `up --port` may have said otherwise. */
+function placeOf({ host, port, tls }: Config): string {
+  const name = host.includes(":") ? `[${host}]` : host;
+  return `${tls === undefined ? "http" : "https"}://${name}:${port}`;
 }
 
 async function makeOn({ config, ...asked }: LinkOptions): Promise<ActorLink> {
   const clock = systemClock();
   const random = systemRandom();
   const common = { clock, random, ids: createIds(clock, random), metrics: noMetrics };
-  const opened = await open(config, common);
+  const opened = await openOffline(config, common);
   const { storage } = opened;
   try {
     const files = openPrivateFiles(config.data, random);
@@ -60,38 +60,6 @@ async function makeOn({ config, ...asked }: LinkOptions): Promise<ActorLink> {
   } finally {
     await opened.close();
   }
-}
-
-/** SQLite has one process at a time; PostgreSQL is opened beside the servers that run on it. */
-async function open(
-  { store, data, blobs }: Config,
-  common: Pick<Parameters<typeof openSqlite>[0], "clock" | "random" | "metrics">,
-): Promise<{ storage: Storage; close(): Promise<void> }> {
-  const ground = { ...common, blobs, logger: createLogger({ level: "error" }), migrations: MIGRATIONS };
-  if (store.engine === "sqlite") {
-    if (!existsSync(join(data, "gantry.db"))) {
-      throw new UsageError(
-        `There is no store in ${data}. Say --data DIR, or start it once: the first start prints a link.`,
-      );
-    }
-    const storage = await openSqlite({ ...ground, directory: data });
-    return { storage, close: () => storage.close() };
-  }
-  // The lock of the data directory is the server's; what this process keeps in files is nothing.
-  const directory = await mkdtemp(join(tmpdir(), "gantry-link-"));
-  const remove = (): Promise<void> => rm(directory, { recursive: true, force: true });
-  try {
-    const storage = await openPostgres({ ...ground, directory, url: store.url });
-    return { storage, close: () => storage.close().finally(remove) };
-  } catch (error) {
-    await remove();
-    throw error;
-  }
-}
-
-function sentenceOf(error: { code?: string; message: string }): string {
-  if (error.code !== "STORAGE_LOCKED") return error.message;
-  return "A server runs on this data directory. Stop it, make the link, and start it again.";
 }
 
 /** @throws UsageError */

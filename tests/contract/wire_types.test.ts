@@ -4,6 +4,7 @@ import type * as approvals from "../../sdk/src/approval_types.ts";
 import type * as egress from "../../sdk/src/egress_types.ts";
 import type * as identity from "../../sdk/src/identity_types.ts";
 import type * as policy from "../../sdk/src/policy_types.ts";
+import type * as stats from "../../sdk/src/stats.ts";
 import type * as wire from "../../sdk/src/types.ts";
 import type {
   BlockedCallView,
@@ -53,6 +54,7 @@ import {
   runView,
   type TERMINATIONS,
 } from "../../server/src/intent/contract.ts";
+import type { Figures } from "../../server/src/intent/stats_shapes.ts";
 import type { ProblemBody } from "../../server/src/kernel/errors.ts";
 import type { ISOLATIONS } from "../../server/src/policy/contract.ts";
 import type {
@@ -74,6 +76,7 @@ it("the types of requests and answers are the same on both sides of the wire", (
   expectTypeOf<RunCalls>().toEqualTypeOf<wire.RunCalls>();
   expectTypeOf<LogLine>().toEqualTypeOf<wire.LogLine>();
   expectTypeOf<Page<RunView>>().toEqualTypeOf<wire.Page<wire.RunView>>();
+  expectTypeOf<Figures>().toEqualTypeOf<stats.Figures>();
   expectTypeOf<WitnessView>().toEqualTypeOf<wire.Witness>();
   expectTypeOf<z.infer<typeof summarySchema>>().toEqualTypeOf<policy.ContractSummary>();
   expectTypeOf<z.infer<typeof versionSchema>>().toEqualTypeOf<policy.ContractVersion>();
@@ -177,6 +180,7 @@ it("a request and a view with every member pass the server's schemas", () => {
     limits,
     attempt: 1,
     created_at: 1,
+    chain: [{ actor: "act_0", kind: "human" }],
     termination: "threw",
     retry_class: "guest",
     result: null,

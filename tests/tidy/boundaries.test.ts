@@ -35,6 +35,7 @@ const HOUSE: Files = {
   "server/src/execution/result.ts":
     'import type { IncomingMessage } from "node:http";\nimport "../../../isolate/src/protocol.ts";\nexport type R = IncomingMessage;',
   "server/src/intent/contract.ts": 'import "../execution/contract.ts";',
+  "server/src/pages/routes.ts": 'import "@gantry/sdk";\nimport "../kernel/ids.ts";',
   "server/src/http/server.ts": 'import "node:http";\nimport "../intent/contract.ts";',
   "tests/fixtures/ground.ts": 'import "../../server/src/storage/store.ts";',
 };
@@ -53,6 +54,16 @@ const PLANTED: Record<string, Files[]> = {
   "execution-looks-up": [{ "server/src/execution/a.ts": 'import "../intent/contract.ts";' }],
   "intent-looks-up": [
     { "server/src/intent/a.ts": 'import "../http/contract.ts";', "server/src/http/contract.ts": "export {};" },
+  ],
+  "mcp-looks-up": [
+    { "server/src/mcp/a.ts": 'import "../pages/contract.ts";', "server/src/pages/contract.ts": "export {};" },
+  ],
+  "pages-looks-up": [
+    { "server/src/pages/a.ts": 'import "../mcp/contract.ts";', "server/src/mcp/contract.ts": "export {};" },
+  ],
+  "clients-of-the-api": [
+    { "server/src/pages/a.ts": 'import "../intent/contract.ts";' },
+    { "server/src/mcp/a.ts": 'import "../../../sdk/src/types.ts";' },
   ],
   ...Object.fromEntries(
     ["apps", "artifacts", "flags", "workflows", "changes"].map((room) => {

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { contracts, errorKinds } from "../../scripts/contracts.ts";
+import { isFollowed, readPage } from "../../scripts/follow/page.mjs";
 import { ROOT, read, type Source, sources } from "./source.ts";
 
 /** Paths that a document links to, relative to the repository. */
@@ -13,10 +14,16 @@ function links({ path, text }: Source): string[] {
     .map((target) => join(dirname(path), target));
 }
 
+/** What stands behind each opening fence. */
+function fencesOf(text: string): string[] {
+  return [...text.matchAll(/^\s*```(.*)$/gm)].map((match) => match[1] ?? "").filter((_, n) => n % 2 === 0);
+}
+
 const documents = sources(/\.md$/, /^examples\/[^/]+\//);
 
 describe("documents", () => {
-  it.each(["docs_errors", "docs_limits"])("what %s writes is what stands there", (script) => {
+  const written = ["docs_errors", "docs_limits", "docs_cli", "docs_api", "docs_metrics", "docs_contract"];
+  it.each(written)("what %s writes is what stands there", (script) => {
     const args = ["--import", "tsx", `scripts/${script}.ts`, "--check"];
     const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
     expect(stderr).toBe("");
@@ -38,6 +45,16 @@ describe("documents", () => {
         .map((target) => `${document.path} -> ${target}`),
     );
     expect(broken).toEqual([]);
+  });
+
+  it("that show commands are followed: a block that runs is on a page which is run, and every block says what it is", () => {
+    const { newcomer, others } = JSON.parse(read("scripts/follow_pages.json")) as Record<string, string[]>;
+    const pages = sources(/^docs\/.*\.md$|^README\.md$/);
+    const fences = pages.flatMap(({ path, text }) => fencesOf(text).map((info) => ({ path, info })));
+    expect(fences.filter(({ info }) => info === "").map(({ path }) => path)).toEqual([]);
+    const run = new Set(fences.filter(({ info }) => isFollowed(info)).map(({ path }) => path));
+    expect([...run].sort()).toEqual([...(newcomer ?? []), ...(others ?? [])].sort());
+    for (const { path, text } of pages) if (run.has(path)) expect(() => readPage(text), path).not.toThrow();
   });
 
   it("name only commands that there are", () => {

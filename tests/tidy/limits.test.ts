@@ -18,6 +18,7 @@ const PACES = [
   "SINK_BACKOFF_MS",
   "SINK_POLL_MS",
   "TIMER_BACKOFF_MS",
+  "TLS_POLL_MS",
   "UNSETTLED_RETRY_MS",
 ];
 

@@ -22,6 +22,7 @@ const NOUNS: Record<string, string[]> = {
   apps: ["APPS"],
   workflows: ["WORKFLOW"],
   http: ["REQUEST"],
+  mcp: ["MCP"],
 };
 
 interface Table {

@@ -38,13 +38,14 @@ export function read(path: string): string {
 }
 
 /** Code that runs in production, by its folder: no tests, and no files that only tests use. */
-export const TESTS = /^tests\/|\.test\.ts$|^cli\/src\/testing\.ts$/;
-export const SERVER = /^server\/src\/.*\.ts$/;
+export const TESTS = /^tests\/|\.test\.tsx?$|^cli\/src\/testing\.ts$/;
+export const SERVER = /^server\/src\/.*\.tsx?$/;
 /** Whatever is written in TypeScript, or in JavaScript by hand. */
-export const CODE = /\.(ts|mjs|cjs)$/;
+export const CODE = /\.(ts|tsx|mjs|cjs)$/;
 
 export function parse({ path, text }: Source): ts.SourceFile {
-  return ts.createSourceFile(path, text, ts.ScriptTarget.ES2023, true);
+  const kind = path.endsWith("x") ? ts.ScriptKind.TSX : undefined;
+  return ts.createSourceFile(path, text, ts.ScriptTarget.ES2023, true, kind);
 }
 
 /** Every node below this one, parents first, without the tokens between them. */

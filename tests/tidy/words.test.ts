@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { matches, nodes, parse, place, type Source, sources, TESTS } from "./source.ts";
 
 const TEXT = /\.(ts|mjs|cjs|js|json|md|sh|ya?ml|py|wat|capnp)$|^bin\/|^\.(npmrc|gitignore|editorconfig)$/;
-const TYPESCRIPT = /\.ts$/;
+const TYPESCRIPT = /\.tsx?$/;
 /** What the guests of the tests say is theirs: they try whatever a hostile program would. */
 const GUESTS = /^tests\/fixtures\/guests\//;
 const HERE = /^tests\/tidy\/words\.test\.ts$/;

@@ -16,6 +16,8 @@ interface LinkAnswer {
   actor: string;
   name: string;
   scopes: string[];
+  /** Where the server listens, as its configuration says. */
+  url: string;
 }
 
 /** `gantry admin …` */
@@ -69,9 +71,10 @@ function loginLinkCommand(io: Terminal, installation: Installation): Command {
       const answer = parseAnswer(await outputOf(args, io));
       if (given.json === true) io.stdout.write(`${JSON.stringify(answer)}\n`);
       else io.stdout.write(`${answer.link}\n`);
-      const { name, actor, tenant, expires_at } = answer;
+      const { name, actor, tenant, expires_at, url } = answer;
       const said =
-        `For ${oneLine(name)} (${actor}) of ${tenant}, once, until ${instant(expires_at)}: gantry login LINK. ` +
+        `For ${oneLine(name)} (${actor}) of ${tenant}, once, until ${instant(expires_at)}: gantry login LINK, ` +
+        `or in a browser ${url}/login?link=LINK. ` +
         "Whoever has it can decide as this human.";
       io.stderr.write(`${wrap(said, Math.min(100, io.stderr.columns))}\n`);
       return EXIT.completed;

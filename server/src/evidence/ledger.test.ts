@@ -159,6 +159,21 @@ describe("reading", () => {
             cursor = page.next;
           } while (cursor !== undefined);
           expect(found).toEqual(expected);
+          found.length = 0;
+          do {
+            const page = await ledger.list({
+              tenant: ids[tenant]!,
+              limit,
+              order: "newest",
+              ...(asked.kind === undefined ? {} : { kind: asked.kind }),
+              ...(asked.ref === undefined ? {} : { ref: refOf(asked.ref) }),
+              ...(cursor === undefined ? {} : { cursor }),
+            });
+            expect(page.items.length).toBeLessThanOrEqual(limit);
+            found.push(...numbers(page.items));
+            cursor = page.next;
+          } while (cursor !== undefined);
+          expect(found).toEqual(expected.toReversed());
         },
       ),
       { numRuns: 40 },
@@ -208,6 +223,28 @@ describe("reading", () => {
       next: undefined,
     });
     expect(await shown({ sealed: true })).toMatchObject({ numbers: [1, 2], next: undefined });
+  });
+
+  it("shows what waits to be sealed in front of the newest, and never again behind a cursor", async () => {
+    const tenant = newTenant();
+    for (const n of [1, 2]) await append(note(tenant, n));
+    await seal();
+    for (const n of [3, 4, 5]) await append(note(tenant, n));
+    const newest = { tenant, order: "newest" } as const;
+    const whole = await ledger.list({ ...newest, limit: 10 });
+    expect([numbers(whole.items), whole.next]).toEqual([[5, 4, 3, 2, 1], undefined]);
+    // More wait than a page holds: the next one begins at what is sealed.
+    const waiting = await ledger.list({ ...newest, limit: 2 });
+    expect(numbers(waiting.items)).toEqual([5, 4]);
+    const behind = await ledger.list({ ...newest, limit: 2, cursor: waiting.next ?? "" });
+    expect([numbers(behind.items), behind.next]).toEqual([[2, 1], undefined]);
+    // What was sealed since then does not slip in between.
+    await seal();
+    expect(numbers((await ledger.list({ ...newest, limit: 2, cursor: waiting.next ?? "" })).items)).toEqual([2, 1]);
+    const past = String(Number(waiting.next) + 100);
+    await expect(ledger.list({ ...newest, limit: 2, cursor: past })).rejects.toMatchObject({
+      code: "EVIDENCE_BAD_RANGE",
+    });
   });
 
   it("refuses a cursor that this log has not reached", async () => {

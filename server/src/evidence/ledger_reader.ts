@@ -35,15 +35,15 @@ export class EntryReader implements LedgerReader {
   async list(query: EntryQuery): Promise<EntryPage> {
     const { limit } = query;
     assert(Number.isSafeInteger(limit) && limit >= 1 && limit <= ENTRIES_PAGE_MAX, "a page has 1 to 200 entries");
+    if (query.order === "newest") return this.#newest(query);
     const after = await this.#arrivalAt(position(query.cursor));
     // One statement, so that an entry which is sealed meanwhile is seen once: as waiting, or as sealed.
+    const narrowed = { ...narrowing(query), sealed: query.sealed === true };
     const rows = await selectEntries(this.#storage, {
-      tenant: query.tenant,
-      ref: query.ref,
-      kind: query.kind,
-      since: query.since,
-      sealed: query.sealed === true,
+      ...narrowed,
       after,
+      before: undefined,
+      newest: false,
       rows: limit + 1,
     });
     const items = rows.slice(0, limit).map(({ index, bytes }) => viewEntry(index, bytes));
@@ -52,6 +52,24 @@ export class EntryReader implements LedgerReader {
     const sealed = items.filter(({ index }) => index !== undefined);
     const last = sealed.at(-1)?.index;
     return last === undefined ? { items } : { items: sealed, next: String(last) };
+  }
+
+  /** From the end on. What waits has no place to come back to, so it stands on the first page or on none. */
+  async #newest({ limit, cursor, ...query }: EntryQuery): Promise<EntryPage> {
+    // Read before the page: a page of nothing but what waits ends where all that was sealed begins.
+    const size = ((await selectLastIndex(this.#storage)) ?? START) + 1;
+    const at = position(cursor);
+    const before = cursor === undefined || at === size ? undefined : await this.#arrivalAt(at);
+    const rows = await selectEntries(this.#storage, {
+      ...narrowing(query),
+      sealed: query.sealed === true || cursor !== undefined,
+      after: 0,
+      before,
+      newest: true,
+      rows: limit + 1,
+    });
+    const items = rows.slice(0, limit).map(({ index, bytes }) => viewEntry(index, bytes));
+    return rows.length <= limit ? { items } : { items, next: String(items.at(-1)?.index ?? size) };
   }
 
   async get(id: string, tenant: TenantId): Promise<EntryView> {
@@ -142,6 +160,10 @@ export class EntryReader implements LedgerReader {
   close(): void {
     for (const end of [...this.#followers]) end();
   }
+}
+
+function narrowing({ tenant, ref, kind, since }: Omit<EntryQuery, "limit">) {
+  return { tenant, ref, kind, since };
 }
 
 function position(cursor: string | undefined): number {

@@ -60,6 +60,15 @@ it("entries come by page, by ref and by kind", async () => {
   expect(second.body.next).toBeUndefined();
 });
 
+it("entries come the newest first when that is asked for, and are followed in no such order", async () => {
+  const first = await page("kind=note.made&ref=ref-1&limit=2&order=newest");
+  expect(first.body.items.map((item) => item.id)).toEqual(ids.slice(1).toReversed());
+  const second = await page(`ref=ref-1&limit=2&order=newest&cursor=${first.body.next}`);
+  expect(second.body.items.map((item) => item.id)).toEqual(ids.slice(0, 1));
+  expect(second.body.next).toBeUndefined();
+  expect((await page("order=newest&follow=1")).status).toBe(400);
+});
+
 it("NDJSON has one sealed entry a line, and the index of the last is the cursor", async () => {
   const answer = await app.request(`${path}?ref=ref-1&limit=2`, { headers: { accept: "application/x-ndjson" } });
   expect(answer.headers.get("content-type")).toBe("application/x-ndjson");

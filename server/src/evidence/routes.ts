@@ -26,21 +26,33 @@ export interface EvidenceRouteDeps<Who extends Asker> {
   };
 }
 
-const querySchema = z.strictObject({
-  ref: z.string().min(1).max(ENTRY_REF_CHARS_MAX).optional().openapi({ description: "An id that the entry names." }),
-  kind: z
-    .string()
-    .max(KIND_CHARS_MAX)
-    .regex(/^[a-z_]+\.[a-z_]+$/, "a kind is <noun>.<past participle>")
-    .optional(),
-  since: z.coerce.number().int().min(0).optional().openapi({ description: "Milliseconds UTC, inclusive." }),
-  cursor: z
-    .string()
-    .regex(/^\d{1,15}$/, "a cursor is the `next` of a page or the `index` of an entry")
-    .optional(),
-  limit: z.coerce.number().int().min(1).max(ENTRIES_PAGE_MAX).default(ENTRIES_PAGE_DEFAULT),
-  follow: z.enum(["0", "1"]).optional().openapi({ description: "1: NDJSON that goes on as entries arrive." }),
-});
+const querySchema = z
+  .strictObject({
+    ref: z.string().min(1).max(ENTRY_REF_CHARS_MAX).optional().openapi({ description: "An id that the entry names." }),
+    kind: z
+      .string()
+      .max(KIND_CHARS_MAX)
+      .regex(/^[a-z_]+\.[a-z_]+$/, "a kind is <noun>.<past participle>")
+      .optional(),
+    since: z.coerce.number().int().min(0).optional().openapi({ description: "Milliseconds UTC, inclusive." }),
+    cursor: z
+      .string()
+      .regex(/^\d{1,15}$/, "a cursor is the `next` of a page or the `index` of an entry")
+      .optional(),
+    order: z.enum(["oldest", "newest"]).default("oldest").openapi({
+      description:
+        "`oldest`: as they arrived. `newest` turns that round; a cursor must come from a page of the same order.",
+    }),
+    limit: z.coerce.number().int().min(1).max(ENTRIES_PAGE_MAX).default(ENTRIES_PAGE_DEFAULT),
+    follow: z
+      .enum(["0", "1"])
+      .optional()
+      .openapi({ description: "1: NDJSON that goes on as entries arrive, `oldest` first." }),
+  })
+  .refine(({ follow, order }) => follow !== "1" || order === "oldest", {
+    path: ["order"],
+    message: "what is followed comes in the order of its arrival: leave `order` out",
+  });
 
 const entrySchema = z
   .object({
@@ -69,7 +81,7 @@ const entrySchema = z
 const listRoute = {
   method: "get",
   path: "/v1/evidence/entries",
-  summary: "Ledger entries of the tenant, in the order of their arrival",
+  summary: "Ledger entries of the tenant, in the order of their arrival or the newest first",
   request: { query: querySchema },
   responses: {
     200: {
@@ -166,6 +178,7 @@ function narrow(asked: Omit<z.infer<typeof querySchema>, "follow">, tenant: Tena
   return {
     tenant,
     limit: asked.limit,
+    order: asked.order,
     ...(asked.ref === undefined ? {} : { ref: asked.ref }),
     ...(asked.kind === undefined ? {} : { kind: asked.kind }),
     ...(asked.since === undefined ? {} : { since: asked.since }),

@@ -118,13 +118,15 @@ export interface EntryFilter {
   since: number | undefined;
   /** Only those with an index. */
   sealed: boolean;
-  /** An arrival, exclusive. */
+  /** Arrivals, exclusive. */
   after: number;
+  before: number | undefined;
+  newest: boolean;
   rows: number;
 }
 
 /**
- * The next entries in the order of arrival. Reads through `scan`, away from the event loop: a rare kind may make the
+ * The next entries in the order of arrival, or the newest first. Reads through `scan`, away from the event loop: a rare kind may make the
  * engine walk a long index.
  * @param filter.rows  at most one page of a scan.
  */
@@ -139,6 +141,8 @@ export async function selectEntries(storage: Storage, filter: EntryFilter): Prom
   narrow("r.ref = ?", filter.ref);
   // The rows of a ref are narrowed by its own arrivals, or the engine would start at the first one.
   narrow("r.arrival > ?", filter.ref === undefined ? undefined : filter.after);
+  narrow("e.arrival < ?", filter.before);
+  narrow("r.arrival < ?", filter.ref === undefined ? undefined : filter.before);
   narrow("e.tenant = ?", filter.tenant);
   narrow("e.kind = ?", filter.kind);
   narrow("e.at >= ?", filter.since);
@@ -148,7 +152,7 @@ export async function selectEntries(storage: Storage, filter: EntryFilter): Prom
       : "evidence_refs r JOIN evidence_entries e ON e.arrival = r.arrival";
   const from = `${named} ${filter.sealed ? "" : "LEFT "}JOIN evidence_leaves l ON l.arrival = e.arrival`;
   const sql = `SELECT l.idx, e.id, e.tenant, e.kind, e.body FROM ${from}
-     WHERE ${where.join(" AND ")} ORDER BY e.arrival LIMIT ?`;
+     WHERE ${where.join(" AND ")} ORDER BY e.arrival ${filter.newest ? "DESC" : "ASC"} LIMIT ?`;
   const found: StoredEntry[] = [];
   for await (const page of storage.scan(sql, [...params, filter.rows])) found.push(...page.map(readStored));
   return found;

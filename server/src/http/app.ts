@@ -1,5 +1,5 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { Context, MiddlewareHandler } from "hono";
+import type { Context, Hono, MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { matchedRoutes } from "hono/route";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
@@ -10,6 +10,7 @@ import { GantryError, isGantryError, problemOf } from "../kernel/errors.ts";
 import type { Ids } from "../kernel/ids.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
+import { MCP_BODY_BYTES_MAX, MCP_PATH } from "../mcp/contract.ts";
 import { addressOf } from "./address.ts";
 import { bearerOf } from "./bearer.ts";
 import { bodyHeaders, bodyOfKnownLength, bodyOfUnknownLength } from "./body.ts";
@@ -34,6 +35,8 @@ export interface AppDeps {
   identity: Pick<Identity, "authenticate" | "authenticateTask" | "demand">;
   /** What the rooms offer; paths are whole. Every path under `TOKEN_PATHS` but `OPEN_PATHS` needs a token. */
   routes: OpenAPIHono<RouteEnv>[];
+  /** What is no API but a client of this one, as pages for people are: made with a way to ask it. Paths are whole. */
+  clients?: (api: (request: Request, env: unknown) => Promise<Response>) => Hono[];
   /** Why the server is not ready, by name. */
   checks: HealthChecks;
   prometheus: Pick<Prometheus, "render">;
@@ -49,6 +52,7 @@ export interface AppDeps {
 const BODY_LIMITS: Record<string, number> = {
   "/v1/runs": RUN_BODY_BYTES_MAX,
   "/v1/login": LOGIN_BODY_BYTES_MAX,
+  [MCP_PATH]: MCP_BODY_BYTES_MAX,
 };
 const bodyMax = (c: Context<RouteEnv>) =>
   mayBringTask(c) ? TASK_BODY_BYTES_MAX : (BODY_LIMITS[c.req.path] ?? BODY_BYTES_MAX);
@@ -75,6 +79,8 @@ export function createApp(d: AppDeps): OpenAPIHono<RouteEnv> {
   }
   app.use("/v1/runs", taskAuthentication(d.identity));
   for (const routes of d.routes) app.route("/", routes);
+  const api = async (request: Request, env: unknown): Promise<Response> => app.fetch(request, env as object);
+  for (const client of d.clients?.(api) ?? []) app.route("/", client);
   app.onError(async (error, c) => answerError(d.log, await asGantryError(error, c), c));
   app.notFound((c) => answerUnknown(app, d.log, c));
   return app;

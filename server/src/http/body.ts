@@ -2,13 +2,15 @@ import { isUtf8 } from "node:buffer";
 import type { Context, MiddlewareHandler } from "hono";
 import type { RouteEnv } from "../identity/contract.ts";
 import { GantryError } from "../kernel/errors.ts";
-import { errors } from "./contract.ts";
+import { errors, TOKEN_PATHS } from "./contract.ts";
 
 const JSON_TYPE = /^application\/json *(?:; *charset="?utf-8"?)? *$/i;
 /** RFC 9512. */
 const YAML_TYPE = /^application\/yaml *(?:; *charset="?utf-8"?)? *$/i;
 /** Where documents are sent as they stand in their files. */
 const YAML_PATHS = "/v1/contracts/";
+/** What pages for people send; nothing whose path needs a token takes it. */
+const FORM_TYPE = /^application\/x-www-form-urlencoded *(?:; *charset="?utf-8"?)? *$/i;
 
 /** Judges a body by its headers, before the token and before a byte of it is read. */
 export function bodyHeaders(bytes_max: (c: Context<RouteEnv>) => number): MiddlewareHandler<RouteEnv> {
@@ -21,6 +23,8 @@ export function bodyHeaders(bytes_max: (c: Context<RouteEnv>) => number): Middle
     const type = c.req.header("content-type");
     const takes_yaml = c.req.path.startsWith(YAML_PATHS);
     if (type !== undefined && (JSON_TYPE.test(type) || (takes_yaml && YAML_TYPE.test(type)))) return next();
+    const takes_form = !TOKEN_PATHS.some((path) => c.req.path.startsWith(path));
+    if (type !== undefined && takes_form && FORM_TYPE.test(type)) return next();
     throw new GantryError(errors.CONTENT_TYPE, {
       detail: `The body is ${type === undefined ? "of no stated type" : JSON.stringify(type.slice(0, 100))}; send application/json${takes_yaml ? " or application/yaml" : ""}.`,
     });

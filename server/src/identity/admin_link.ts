@@ -1,4 +1,5 @@
 import { GantryError } from "../kernel/errors.ts";
+import type { ActorId, TenantId } from "../kernel/ids.ts";
 import type { Reader, Storage } from "../storage/contract.ts";
 import { type ActorKind, actor_errors, SCOPES, type Scope, scope_errors, tenant_errors } from "./contract.ts";
 import { LatestClock } from "./latest_clock.ts";
@@ -56,6 +57,24 @@ export async function linkFor(parts: RecordParts & { storage: Storage }, asked: 
     const { secret, expires_at } = link;
     return { link: secret, expires_at, tenant: tenant.slug, actor: actor.id, name: actor.name, scopes };
   });
+}
+
+/**
+ * A human by id or subject, for who has the store in their hands; default the owner of the first tenant.
+ * @throws TENANT_UNKNOWN ACTOR_UNKNOWN
+ */
+export async function humanFor(
+  reader: Reader,
+  asked: Pick<LinkAsked, "tenant" | "actor">,
+): Promise<{ id: ActorId; tenant: TenantId; name: string }> {
+  const slug = asked.tenant ?? DEFAULT_TENANT;
+  const tenant = await selectTenantBySlug(reader, slug);
+  if (tenant === undefined) {
+    throw new GantryError(tenant_errors.UNKNOWN, { detail: `There is no tenant ${slug.slice(0, 64)}.` });
+  }
+  const { id, name, kind } = await humanOf(reader, tenant, asked.actor ?? OWNER_SUBJECT);
+  if (kind !== HUMAN) throw new GantryError(actor_errors.UNKNOWN, { detail: `${name} is no human.` });
+  return { id, tenant: tenant.id, name };
 }
 
 async function humanOf(reader: Reader, tenant: TenantRow, named: string): Promise<ActorRow> {

@@ -2,10 +2,11 @@ import { z } from "@hono/zod-openapi";
 import { code_errors } from "../execution/contract.ts";
 import type { Principal, VerifiedTask } from "../identity/contract.ts";
 import { isStorableText } from "../kernel/canonical.ts";
-import { type ErrorKind, NEXT_STEPS } from "../kernel/errors.ts";
+import type { ErrorKind } from "../kernel/errors.ts";
 import { LIMIT_NAMES, type LimitName, RUN_LIMITS } from "../kernel/limits.ts";
 import { ISOLATIONS } from "../policy/contract.ts";
 import { egressRow, type runCalls } from "./call_shapes.ts";
+import { next_step, runError } from "./error_shape.ts";
 import { limit_errors } from "./errors.ts";
 
 export { idempotency_errors, input_errors, isolation_errors, limit_errors, run_errors } from "./errors.ts";
@@ -118,6 +119,16 @@ export const UNSETTLED_RETRY_MS = 2_000;
 export const CODE_KNOWN_MAX = 4_096;
 /** `last_used_at` of a code row is exact to this. */
 export const CODE_USED_MS = 60_000;
+/** Over how long figures are counted unless one says otherwise, the least and the most. */
+export const STATS_WINDOW_MS = 900_000;
+export const STATS_WINDOW_MS_MIN = 1_000;
+export const STATS_WINDOW_MS_MAX = 86_400_000;
+/** Ended runs that one set of figures is counted from: the newest of the window. */
+export const STATS_RUNS_MAX = 5_000;
+/** Runs whose denials are counted, the newest of the window: those that were denied or called something. */
+export const STATS_REFUSALS_MAX = 1_000;
+/** What is told per second is so over this time, or over the window when that is shorter. */
+export const STATS_RATE_MS = 10_000;
 
 export const TERMINATIONS = [
   "completed",
@@ -246,39 +257,6 @@ export const runRequest = z
 export type RunRequest = Exact<z.output<typeof runRequest>>;
 
 const count = z.number().int();
-const reason = z.strictObject({ code: z.string(), detail: z.string() });
-const problem = z.strictObject({
-  at: z.string(),
-  line: count.optional(),
-  column: count.optional(),
-  text: z.string(),
-});
-const next_step = z.strictObject({
-  kind: z.enum(NEXT_STEPS),
-  text: z.string(),
-  command: z.string().optional(),
-  rule: z.record(z.string(), z.unknown()).optional(),
-  needs: z.literal("contract-change").optional(),
-});
-/** The error of a run: the members of a problem document, and what the guest said. */
-const runError = z
-  .strictObject({
-    type: z.string().optional(),
-    status: count.optional(),
-    code: z.string(),
-    title: z.string().optional(),
-    detail: z.string(),
-    request: z.string().optional(),
-    run: z.string().optional(),
-    snapshot: z.string().optional(),
-    reasons: z.array(reason).optional(),
-    problems: z.array(problem).optional(),
-    next_steps: z.array(next_step).optional(),
-    retry_after_ms: count.optional(),
-    name: z.string().optional(),
-    stack: z.string().optional(),
-  })
-  .openapi("RunError");
 export type RunError = Exact<z.output<typeof runError>>;
 
 const header: z.ZodType<[string, string]> = z
@@ -299,6 +277,8 @@ export const runView = z
     limits,
     attempt: count,
     created_at: count,
+    /** Who asked for it: accountable principal first. */
+    chain: z.array(z.strictObject({ actor: z.string(), kind: z.enum(["human", "agent", "service"]) })),
     termination: z.enum(TERMINATIONS).optional(),
     retry_class: z.enum(["timeout", "capacity", "policy", "guest"]).optional(),
     result: z.unknown().optional(),

@@ -54,6 +54,7 @@ export function viewOf(row: RunRow, state: RunState = row.state): RunView {
     limits: row.limits,
     attempt: row.attempt,
     created_at: row.created_at,
+    chain: row.chain.map(({ actor, kind }) => ({ actor, kind })),
     evidence: { entries: row.entries },
     ...gateOf(row),
     ...treeOf(row),

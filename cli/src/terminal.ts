@@ -20,6 +20,15 @@ export interface Terminal {
   stdinBytes(): AsyncIterable<Uint8Array>;
   /** Calls `fn` for each SIGINT and SIGTERM until the returned function is called; nobody listening: the process ends. */
   onInterrupt(fn: (signal: "SIGINT" | "SIGTERM") => void): () => void;
+  /**
+   * Gives `fn` each key as it is typed, unseen and without Enter, until the returned function is called. Ctrl-C is a key
+   * then (`\u0003`) and no signal. Where nobody types, nothing happens.
+   */
+  onKey(fn: (key: string) => void): () => void;
+  /** Calls `fn` when the terminal has another size. */
+  onResize(fn: () => void): () => void;
+  /** Calls `fn` at the end of the process, however it ends, unless the returned function was called: to tidy up. */
+  onExit(fn: () => void): () => void;
 }
 
 /** One output stream. */
@@ -27,6 +36,8 @@ export interface Sink {
   readonly tty: boolean;
   /** Columns of a line; 80 where there is no terminal. */
   readonly columns: number;
+  /** Lines; 24 where there is no terminal. */
+  readonly rows: number;
   write(text: string): void;
 }
 
@@ -62,7 +73,33 @@ export function systemTerminal(): Terminal {
         for (const signal of signals) process.off(signal, fn);
       };
     },
+    onKey: keysOf,
+    onResize(fn) {
+      process.stdout.on("resize", fn);
+      return () => void process.stdout.off("resize", fn);
+    },
+    onExit(fn) {
+      process.once("exit", fn);
+      return () => void process.off("exit", fn);
+    },
   };
+}
+
+function keysOf(fn: (key: string) => void): () => void {
+  const { stdin } = process;
+  if (stdin.isTTY !== true) return () => undefined;
+  const heard = (chunk: Buffer): void => fn(chunk.toString("utf8"));
+  const release = (): void => {
+    stdin.off("data", heard);
+    stdin.setRawMode(false);
+    stdin.pause();
+    process.off("exit", release);
+  };
+  stdin.setRawMode(true);
+  stdin.on("data", heard);
+  // A shell gets its terminal back as it was, after a crash as well.
+  process.once("exit", release);
+  return release;
 }
 
 async function askLine(question: string, output: Writable, o: { terminal?: boolean; historySize?: number } = {}) {
@@ -86,6 +123,9 @@ function sinkOf(stream: NodeJS.WriteStream): Sink {
     get columns() {
       // Some pseudo-terminals say 0.
       return stream.columns || 80;
+    },
+    get rows() {
+      return stream.rows || 24;
     },
     write: (text) => void stream.write(text),
   };

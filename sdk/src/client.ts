@@ -6,6 +6,7 @@ import { ActorKeys, Actors, Session, Tenants, Tokens } from "./identity.ts";
 import { Contracts, Policy } from "./policy.ts";
 import { Proofs } from "./proofs.ts";
 import { Runs } from "./runs.ts";
+import { Stats } from "./stats.ts";
 import { Timelines } from "./timelines.ts";
 import { Transport } from "./transport.ts";
 import { Webhooks } from "./webhooks.ts";
@@ -15,7 +16,14 @@ export type { ApprovalQuery, Approvals } from "./approvals.ts";
 export type { AuditFault, AuditLine, AuditOptions, AuditProgress, AuditReport } from "./audit.ts";
 export type { BlockedCalls, Egress, EgressServices, Leases, Secrets } from "./egress.ts";
 export type * from "./egress_types.ts";
-export { ANSWER_UNREADABLE, GantryApiError, GantryConnectionError, isApiError, isConnectionError } from "./errors.ts";
+export {
+  ANSWER_UNREADABLE,
+  GantryApiError,
+  GantryConnectionError,
+  isApiError,
+  isConnectionError,
+  isUntrusted,
+} from "./errors.ts";
 export type { EntryQuery, Evidence } from "./evidence.ts";
 export type { ActorKeys, ActorQuery, Actors, ListQuery, OwnedQuery, Session, Tenants, Tokens } from "./identity.ts";
 export type * from "./identity_types.ts";
@@ -23,6 +31,7 @@ export type { Contracts, Policy } from "./policy.ts";
 export type * from "./policy_types.ts";
 export type { ProofOptions, Proofs } from "./proofs.ts";
 export type { GetOptions, LogOptions, RunQuery, Runs, SubmitOptions, WaitOptions } from "./runs.ts";
+export type * from "./stats.ts";
 export type { ActClaim, KeyPair, SigningKey } from "./tasks.ts";
 export { actOf, audienceOf, codeHash, generateKey, inputHash, signCode, signTask } from "./tasks.ts";
 export type { TimelineQuery, Timelines } from "./timelines.ts";
@@ -80,6 +89,7 @@ export class Gantry {
   readonly secrets: Secrets;
   readonly leases: Leases;
   readonly egress: Egress;
+  readonly stats: Stats;
   readonly #transport: Transport;
 
   /** @throws TypeError if the URL or the token cannot be used. */
@@ -102,6 +112,7 @@ export class Gantry {
     this.egress = new Egress(transport);
     this.contracts = new Contracts(transport);
     this.policy = new Policy(transport);
+    this.stats = new Stats(transport);
   }
 
   /**

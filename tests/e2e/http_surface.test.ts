@@ -160,6 +160,7 @@ describe("/v1/openapi.json", () => {
     "put /v1/secrets/{name}",
     "delete /v1/secrets/{name}",
     "post /v1/redteam",
+    "get /v1/stats",
   ];
 
   it("is OpenAPI 3.1, knows every route, and every reference leads somewhere", () => {
@@ -201,6 +202,7 @@ describe("/v1/openapi.json", () => {
     await api.json(`/v1/runs/${run.id}`);
     await api.request(`/v1/runs/${run.id}/logs`);
     await api.json(`/v1/runs/${run.id}/egress`);
+    await api.json("/v1/stats?window_ms=60000");
     await api.json("/v1/secrets/a-secret", { method: "PUT", json: { value: "a value" } });
     for (const path of ["/v1/secrets", "/v1/leases", "/v1/egress/blocked", "/v1/egress/services"]) await api.json(path);
     const tried = { contract: "scratch", url: "https://example.com/" };

@@ -44,13 +44,26 @@ test("without a name it is called after the other one, and programs are told whi
 });
 
 test("which worked contracts there are is said, and nothing is written", async () => {
-  const unsaid = await run();
+  const unsaid = await run("mine");
   expect([unsaid.exit, unsaid.err]).toEqual([2, expect.stringContaining("there are: billing-action, docs-reader,")]);
   const unknown = await run("--like", "../demo");
   expect([unknown.exit, unknown.err]).toEqual([2, expect.stringContaining("There is no worked contract ../demo")]);
   const unnamed = await run("Web", "--like", "docs-reader");
   expect([unnamed.exit, unnamed.err]).toEqual([2, expect.stringContaining("Web is no name")]);
   expect((await run("../web", "--like", "docs-reader")).exit).toBe(2);
+  expect(await readdir(cwd)).toEqual([]);
+});
+
+test("alone, it lists the worked contracts and what each is for", async () => {
+  const { exit, out, err } = await run();
+  expect(exit).toBe(0);
+  expect(out).toMatch(/^docs-reader +Reads public documentation and nothing else$/m);
+  expect(out).toMatch(/^production-change +Changes production$/m);
+  expect(err).toContain("gantry contracts new --like billing-action");
+  const { items } = JSON.parse((await run("--json")).out) as { items: { name: string; summary: string }[] };
+  const files = await readdir(join(examples, "contracts"));
+  expect(items.flatMap(({ name }) => [`${name}.policy.yaml`, `${name}.yaml`])).toEqual(files.sort());
+  for (const { summary } of items) expect(summary).toMatch(/^[A-Z].{10,110}$/);
   expect(await readdir(cwd)).toEqual([]);
 });
 

@@ -54,6 +54,11 @@ export class LiveRuns {
     this.#stopTelling = deps.clock.every(FAIRNESS_PERIOD_MS, () => this.#tellFairness());
   }
 
+  /** Runs that hold a slot of this node. */
+  get active(): number {
+    return this.#admission.active;
+  }
+
   get draining(): boolean {
     return this.#draining;
   }

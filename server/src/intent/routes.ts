@@ -21,7 +21,7 @@ import {
 import { ndjsonOf } from "./run_log.ts";
 
 /** A whole number in a query; anything but digits is refused. */
-const whole = (min: number, max: number) =>
+export const whole = (min: number, max: number) =>
   z
     .string()
     .regex(/^\d{1,16}$/, "must be a whole number")
@@ -175,7 +175,8 @@ export function runRoutes({ runs, identity }: { runs: Runs; identity: Pick<Ident
   return app;
 }
 
-function demanding(identity: Pick<Identity, "demand">, scope: Scope): MiddlewareHandler<RouteEnv> {
+/** Lets a request pass whose caller has the scope. */
+export function demanding(identity: Pick<Identity, "demand">, scope: Scope): MiddlewareHandler<RouteEnv> {
   return async (c, next) => {
     identity.demand(c.get("who"), scope);
     await next();

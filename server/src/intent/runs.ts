@@ -81,6 +81,8 @@ export interface RunsLife {
    * before the timers of storage start.
    */
   recover(): Promise<Recovered>;
+  /** How many slots this node gives, and how many runs hold one. */
+  slots(): { used: number; of: number };
   /** Why this node takes no runs at the moment, or undefined. */
   trouble(): string | undefined;
   /** Refuses new runs, waits up to `limit_ms` for the running ones, then cancels them. What waits stays queued. */
@@ -242,6 +244,10 @@ class Intake implements Runs, RunsLife {
     });
     if (shared) this.#stopHearing = hearNotices({ ...this.#d, lives: this.#lives });
     return recovered;
+  }
+
+  slots(): { used: number; of: number } {
+    return { used: this.#lives.active, of: this.#d.capacity.slots };
   }
 
   trouble(): string | undefined {

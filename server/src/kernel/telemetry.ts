@@ -61,6 +61,11 @@ export const METRICS = {
     help: "Human acts that reversed a decision or stopped an agent, by kind and by the contract's class.",
     labels: ["kind", "class"],
   },
+  gantry_policy_decisions_total: {
+    kind: "counter",
+    help: "What was decided by contracts, by what was asked, the verdict, and the code of the first reason.",
+    labels: ["point", "verdict", "code"],
+  },
   gantry_egress_blocked_total: { kind: "counter", help: "Calls that guests tried and were refused.", labels: [] },
   gantry_egress_calls_total: {
     kind: "counter",
@@ -113,6 +118,11 @@ export const METRICS = {
   },
   gantry_break_glass_total: { kind: "counter", help: "Quorums that a broken glass replaced.", labels: [] },
   gantry_timers_parked_total: { kind: "counter", help: "Timers given up after their last attempt.", labels: [] },
+  gantry_tls_expiry_timestamp_seconds: {
+    kind: "gauge",
+    help: "When the listener's certificate expires, in seconds since 1970; absent without TLS.",
+    labels: [],
+  },
   gantry_http_requests_total: { kind: "counter", help: "Answered requests.", labels: ["route", "status"] },
 } as const satisfies Record<string, MetricDefinition>;
 

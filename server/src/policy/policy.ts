@@ -5,6 +5,7 @@ import type { Clock } from "../kernel/clock.ts";
 import { GantryError, isGantryError } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import type { TenantId } from "../kernel/ids.ts";
+import { type Metrics, noMetrics } from "../kernel/telemetry.ts";
 import type { Storage } from "../storage/contract.ts";
 import { BUILTIN_VERSION, builtinContracts } from "./builtin.ts";
 import {
@@ -22,6 +23,7 @@ import {
   type SnapshotBody,
   snapshot_errors,
 } from "./contract.ts";
+import { countDecisions } from "./counted.ts";
 import { Decider } from "./decide.ts";
 import { namedServices } from "./document/catalogue.ts";
 import { type ReadDocument, readDocuments, readNamed } from "./document/documents.ts";
@@ -52,6 +54,8 @@ export interface PolicyParts {
   storage: Storage;
   ledger: Ledger;
   clock: Clock;
+  /** Counts what is decided; default: nobody counts. */
+  metrics?: Metrics;
   /** Default: one of its own. */
   decider?: Decider;
 }
@@ -75,6 +79,7 @@ export class ContractPolicy implements Policy {
   readonly #opened = new Map<string, Opened>();
   /** Snapshots that are known to be stored, by tenant and id; oldest first. */
   readonly #stored = new Set<string>();
+  readonly #decided: ReturnType<typeof countDecisions>;
   #approvals: Approvals | undefined;
   #services: ServiceCatalogue | undefined;
 
@@ -82,6 +87,7 @@ export class ContractPolicy implements Policy {
   constructor(parts: PolicyParts) {
     this.#parts = parts;
     this.decider = parts.decider ?? new Decider();
+    this.#decided = countDecisions(parts.metrics ?? noMetrics);
     this.heads = new Heads({ ...parts, decider: this.decider });
     this.subject = new ContractSubject({ ledger: parts.ledger, heads: this.heads });
     this.#builtin = new Map(
@@ -128,7 +134,7 @@ export class ContractPolicy implements Policy {
       });
     }
     await this.#store(tenant, opened.snapshot);
-    return viewOf(opened, row === undefined ? undefined : this.heads.track(tenant, opened, suspension));
+    return viewOf(opened, row === undefined ? undefined : this.heads.track(tenant, opened, suspension), this.#decided);
   }
 
   async list(tenant: TenantId): Promise<ContractSummary[]> {

@@ -22,7 +22,7 @@ const refused = (url: string, o?: JudgeOptions, contract: Contract = TRIAGE) =>
 /** A run's view of one version, in whose place another one stands now. */
 function replaced(before: PolicyView, after: PolicyView): PolicyView {
   const opened = (view: PolicyView) => ({ ...view, snapshot: { id: view.snapshot, body: "" } });
-  return viewOf(opened(before), { current: opened(after), suspension: null });
+  return viewOf(opened(before), { current: opened(after), suspension: null }, () => {});
 }
 
 describe("a call", () => {

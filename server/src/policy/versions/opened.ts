@@ -45,16 +45,24 @@ export function openContract(decider: Decider, ref: ContractRef, contract: Contr
 
 /**
  * One run's view of the version that it was admitted under.
- * @param head  what holds now; absent: the version is built in and nothing takes its place.
+ * @param head  what holds now; undefined: the version is built in and nothing takes its place.
+ * @param decided  is told of each decision.
  */
-export function viewOf(opened: Opened, head?: Readonly<Head>): PolicyView {
+export function viewOf(
+  opened: Opened,
+  head: Readonly<Head> | undefined,
+  decided: (request: PolicyRequest, decision: Decision) => void,
+): PolicyView {
   return Object.freeze({
     snapshot: opened.snapshot.id,
     contract: opened.contract,
     contract_hash: opened.contract_hash,
     ref: opened.ref,
-    decide: (request: PolicyRequest) =>
-      head === undefined ? opened.decide(request) : decideUnder(opened, head, request),
+    decide: (request: PolicyRequest) => {
+      const decision = head === undefined ? opened.decide(request) : decideUnder(opened, head, request);
+      decided(request, decision);
+      return decision;
+    },
   });
 }
 

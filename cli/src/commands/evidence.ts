@@ -13,6 +13,7 @@ import { checkpointCommand } from "./evidence_checkpoint.ts";
 import { exportCommand } from "./evidence_export.ts";
 import { proofCommand, statementCommand } from "./evidence_files.ts";
 import { keyCommand } from "./evidence_key.ts";
+import { succeedCommand } from "./evidence_succeed.ts";
 import { verifyCommand } from "./evidence_verify.ts";
 import { witnessesCommand } from "./evidence_witnesses.ts";
 import { printTable } from "./runs.ts";
@@ -33,6 +34,7 @@ export function evidenceGroup(io: Terminal, installation: Installation): Group {
       proof: proofCommand(io),
       statement: statementCommand(io),
       witnesses: witnessesCommand(io),
+      succeed: succeedCommand(io, installation),
     },
   };
 }
@@ -48,17 +50,19 @@ const columns: Column<Entry>[] = [
 
 function listCommand(io: Terminal): Command {
   return command({
-    summary: "entries in the order of their arrival",
+    summary: "entries in order of arrival, or the newest first",
     args: {
       ref: { type: "string", valueHint: "ID", description: "only entries that name this run, actor or snapshot" },
       kind: { type: "string", valueHint: "KIND", description: "only of this kind, as run.ended" },
       since: { type: "string", valueHint: "WHEN", description: "10m, 2h, 7d, or a date as 2026-01-31" },
+      newest: { type: "boolean", description: "the newest first" },
       ...limit_arg,
       ...data_arg,
       ...json_arg,
     },
     examples: [
       ["gantry evidence list --ref run_01j…", "one run's story"],
+      ["gantry evidence list --newest", "what was recorded last"],
       ["gantry evidence list --kind run.ended --since 1h", "what ended in the last hour"],
     ],
     async run(given) {
@@ -71,6 +75,7 @@ function listCommand(io: Terminal): Command {
           ...(given.ref === undefined ? {} : { ref: given.ref }),
           ...(given.kind === undefined ? {} : { kind: given.kind }),
           ...(since === undefined ? {} : { since }),
+          ...(given.newest === true ? { order: "newest" as const } : {}),
         }),
       );
       if (given.json === true) io.stdout.write(`${JSON.stringify({ items, more })}\n`);

@@ -91,7 +91,12 @@ export interface EntryQuery {
   kind?: string;
   /** Milliseconds UTC, inclusive. */
   since?: number;
-  /** Only what comes after this: the `next` of a page, or the `index` of an entry, in decimal digits. */
+  /** Default `oldest`: the order of arrival. `newest` turns it round. */
+  order?: "oldest" | "newest";
+  /**
+   * Only what comes after this in the order that is asked for: the `next` of a page, or the `index` of an entry, in
+   * decimal digits. With `newest`, sealed entries alone.
+   */
   cursor?: string;
   /** Only sealed entries. Those have a place that never changes, so that whoever resumes misses and repeats nothing. */
   sealed?: boolean;
@@ -100,7 +105,10 @@ export interface EntryQuery {
 }
 
 export interface EntryPage {
-  /** Sealed entries, then, on the last page, what waits to be sealed, as far as the limit reaches. */
+  /**
+   * Sealed entries, then, on the last page, what waits to be sealed, as far as the limit reaches. The newest first, what
+   * waits leads the first page.
+   */
   items: EntryView[];
   /** The cursor of the next page: the index of the last entry of this one. Absent on the last page. */
   next?: string;
@@ -384,3 +392,9 @@ export const WITNESS_PROOF_HASHES_MAX = 63;
 export const WITNESS_HOLD_MS = 30_000;
 /** Audits that go on at the same time: each reads everything. */
 export const AUDITS_MAX = 1;
+/** Checkpoints of the old log that one `log.succeeded` quotes, beside the last one of the database. */
+export const SUCCESSION_QUOTES_MAX = 6;
+/** Of a note that it quotes whole: one of two signatures has about 400. */
+export const SUCCESSION_NOTE_CHARS_MAX = 1_024;
+/** Of the reason why a log is succeeded. */
+export const SUCCESSION_REASON_CHARS_MAX = 500;

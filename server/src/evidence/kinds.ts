@@ -5,6 +5,8 @@ const place = z.int().min(0);
 
 /** The checkpoint that covers this entry is the first that the new key signs, and the last of the old one. */
 export const KEY_ROTATED = "key.rotated";
+/** The log goes on under another name: the first thing that it says under it. */
+export const LOG_SUCCEEDED = "log.succeeded";
 
 const witness = {
   /** As the configuration names it, without secrets. */
@@ -14,6 +16,17 @@ const witness = {
   /** When the first checkpoint was made that it lacked. */
   since_at: z.int(),
 };
+
+/** A checkpoint, as an entry quotes it. */
+const quoted = z.strictObject({
+  origin: z.string(),
+  size: place,
+  /** Base64. */
+  root: z.string(),
+  /** The signed note itself, unless it is too long for an entry. */
+  note: z.string().optional(),
+});
+export type QuotedCheckpoint = z.infer<typeof quoted>;
 
 /** What the ledger says of itself. */
 export const kinds = {
@@ -30,6 +43,17 @@ export const kinds = {
   ]),
   /** Verifier keys as text (C2SP signed-note). */
   [KEY_ROTATED]: z.strictObject({ old: z.string(), new: z.string() }),
+  /**
+   * The database's log was ended at `old.size`, and has another name and key from there on. `seen` are checkpoints of the
+   * old log that others held: what a larger one covers beyond `old.size` is not in this log.
+   */
+  [LOG_SUCCEEDED]: z.strictObject({
+    old: z.strictObject({ origin: z.string(), key: z.string(), size: place, note: z.string().optional() }),
+    new: z.strictObject({ origin: z.string(), key: z.string() }),
+    seen: z.array(quoted.extend({ where: z.string() })),
+    reason: z.string(),
+    operator: z.string(),
+  }),
   /** A witness has lacked a checkpoint for `SINK_LAG_ENTRY_MS`; once per outage. */
   "sink.lagged": z.strictObject(witness),
   "sink.recovered": z.strictObject(witness),

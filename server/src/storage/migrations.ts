@@ -46,7 +46,10 @@ export function planMigrations(
   const unknown = applied.find((migration) => !known.has(migration.id));
   if (unknown !== undefined) {
     throw new GantryError(errors.SCHEMA_NEWER, {
-      detail: `The database has migration ${unknown.id}, which this version does not know. Start the version that wrote it, or restore the copy made before it.`,
+      detail:
+        `The database has migration ${unknown.id}, which this version does not know. Start the version that wrote it, or ` +
+        "go back to the state before it: gantry restore BACKUP --replace, where with SQLite the copy that was made " +
+        "then, before-<time>.db in the data directory, serves as BACKUP too.",
     });
   }
   const hashes = new Map(applied.map((migration) => [migration.id, migration.sha256]));

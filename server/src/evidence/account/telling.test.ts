@@ -23,6 +23,16 @@ const samples: Record<keyof typeof registered, { data: Record<string, unknown>; 
     data: { entry: "ent_1", field: "why" },
     says: "The private value why of entry ent_1 was shown.",
   },
+  "log.succeeded": {
+    data: {
+      old: { origin: "a", key: "a+1", size: 3 },
+      new: { origin: "b", key: "b+1" },
+      seen: [{ where: "w", origin: "a", size: 7, root: "r" }],
+      reason: "The disk is gone.",
+      operator: "root@host",
+    },
+    says: "The log a was ended at 3 entries, of 7 that were seen signed, and goes on as b, by root@host: The disk is gone.",
+  },
   "key.rotated": { data: { old: "a", new: "b" }, says: "The log's key was rotated, from a to b." },
   "sink.lagged": {
     data: witness,

@@ -20,6 +20,19 @@ const tellings: Record<string, Tell> = {
   "key.rotated": telling(z.object({ old: text, new: text }), ({ old, new: next }) => {
     return told`The log's key was rotated, from ${old} to ${next}.`;
   }),
+  "log.succeeded": telling(
+    z.object({
+      old: z.object({ origin: text, size: count }),
+      new: z.object({ origin: text }),
+      seen: z.array(z.object({ size: count })),
+      reason: text,
+      operator: text,
+    }),
+    ({ old, new: next, seen, reason, operator }) => {
+      const largest = Math.max(old.size, ...seen.map(({ size }) => size));
+      return told`The log ${old.origin} was ended at ${old.size} entries, of ${largest} that were seen signed, and goes on as ${next.origin}, by ${operator}: ${reason}`;
+    },
+  ),
   "evidence.opened": telling(
     z.union([
       z.object({ entry: text, field: text }),

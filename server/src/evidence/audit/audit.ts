@@ -140,8 +140,26 @@ function openCopy(
   if ("fault" in opened) return refuse(opened.fault);
   const said = parseCheckpoint(opened.text);
   if (said === undefined) return refuse("is no checkpoint");
-  if (said.origin !== head?.origin) return refuse(`is of another log, ${said.origin}`);
-  return { check, size: said.size, root: said.root };
+  if (said.origin === head?.origin) return { check, size: said.size, root: said.root };
+  const ended = endOf(said.origin, keys);
+  // A crash between the end of a log and the file of its successor leaves that of the old one.
+  if (ended !== undefined && check === "latest") return undefined;
+  if (ended === undefined) return refuse(`is of another log, ${said.origin}`);
+  if (said.size <= ended) return { check, size: said.size, root: said.root };
+  work.note(
+    { index: ended },
+    check,
+    `${name} is of ${said.size} entries of ${said.origin}, which ${head?.origin} has succeeded at ${ended}: those from ${ended} on are lost, as its entry log.succeeded says.`,
+  );
+  return undefined;
+}
+
+/** The size at which a log of this name ended, that the store's log has succeeded. */
+function endOf(origin: string, keys: readonly LogKey[]): number | undefined {
+  const ends = keys.flatMap(({ vkey, to_size }) =>
+    parseVkey(vkey)?.name === origin && to_size !== null && to_size >= 0 ? [to_size] : [],
+  );
+  return ends.length === 0 ? undefined : Math.max(...ends);
 }
 
 /** With the id of the entry that stands at the index, when the fault was found by its place alone. */

@@ -90,7 +90,7 @@ export class CheckpointAudit {
     }
     const said = parseCheckpoint(opened.text);
     if (said === undefined) return refuse("checkpoint", "is no checkpoint");
-    if (said.origin !== this.#head?.origin) return refuse("checkpoint", `is of another log, ${said.origin}`);
+    if (!this.#isNameOfThen(said.origin, keys)) return refuse("checkpoint", `is of another log, ${said.origin}`);
     if (said.size !== size || size !== this.#tree.size || Buffer.compare(said.root, row.root) !== 0) {
       return refuse("checkpoint", `says ${said.size}, or another root than the row that it stands in`);
     }
@@ -102,6 +102,12 @@ export class CheckpointAudit {
     const detail = `The root of ${size} entries was signed, and is another: of the entries from ${from} to ${size - 1}, one or more were changed after.`;
     this.#work.note({ index: from }, "root", detail);
     return false;
+  }
+
+  /** The log's own name; before it succeeded another, that one's, which its keys of then bear. */
+  #isNameOfThen(origin: string, keys: readonly { key: NoteKey; to_size: number | null }[]): boolean {
+    if (keys.some(({ to_size }) => to_size === null) && origin !== this.#head?.origin) return false;
+    return keys.every(({ key }) => key.name === origin);
   }
 
   /** After the last leaf: nothing that was signed or kept is larger, and the head is the newest of it. */

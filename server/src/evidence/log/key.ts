@@ -65,9 +65,12 @@ export async function writePublicKeys(files: PrivateFiles, vkeys: readonly strin
   await files.replace(PUBLIC_KEYS_FILE, vkeys.map((vkey) => `${vkey}\n`).join(""));
 }
 
-/** The keys of a log that this directory has seen: after a database was restored, it may know more than the database. */
-export async function readPublicKeys(files: PrivateFiles, origin: string): Promise<string[]> {
+/**
+ * The keys of a log that this directory has seen: after a database was restored, it may know more than the database.
+ * @param origins  the log's name, and those that it had before.
+ */
+export async function readPublicKeys(files: PrivateFiles, origins: readonly string[]): Promise<string[]> {
   const bytes = await files.read(PUBLIC_KEYS_FILE);
   const lines = bytes === undefined ? [] : Buffer.from(bytes).toString("utf8").split("\n");
-  return lines.filter((line) => parseVkey(line)?.name === origin);
+  return lines.filter((line) => origins.includes(parseVkey(line)?.name ?? ""));
 }

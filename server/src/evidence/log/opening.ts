@@ -39,7 +39,8 @@ export interface OpenedLog {
 export async function openLog(parts: OpeningParts): Promise<OpenedLog> {
   const { files, log } = parts;
   const { origin, rows } = (await find(parts)) ?? (await begin(parts));
-  const published = await readPublicKeys(files, origin);
+  const names = rows.keys.flatMap(({ vkey }) => parseVkey(vkey)?.name ?? []);
+  const published = await readPublicKeys(files, [origin, ...names]);
   const latest = await readLatest(files, origin, log);
   const keyring = new LogKeyring(files, origin, published);
   await keyring.settle(rows);

@@ -57,3 +57,8 @@ export async function selectFirstPast(reader: Reader, size: number): Promise<num
   const row = await reader.get("SELECT at FROM evidence_checkpoints WHERE size > ? ORDER BY size LIMIT 1", [size]);
   return row === undefined ? undefined : z.int().parse(row["at"]);
 }
+
+/** What witnesses have taken was of a log that has ended: of its successor they have nothing. */
+export function forgetSinks(tx: Tx): void {
+  tx.run("DELETE FROM evidence_sinks", []);
+}

@@ -16,6 +16,8 @@ export interface EngineOptions {
   random: Random;
   metrics: Metrics;
   logger: Logger;
+  /** Told of the copy that was made before the schema changed, by its path. Only SQLite makes one. */
+  copied?: (path: string) => void;
   /**
    * A disk failed, so that its state is unknown: end the process, a restart recovers or refuses.
    * Default: exit with code `EX_SOFTWARE`.

@@ -108,7 +108,7 @@ async function migrate(o: PostgresOptions): Promise<void> {
   const connection = await told(() => Connection.open({ url: o.url, settings: MIGRATOR }));
   try {
     await told(() => demandSettings(connection));
-    await migratePostgres(connection, [...own_migrations, ...o.migrations], o.clock.now());
+    await migratePostgres(connection, [...own_migrations, ...o.migrations], o.clock.now(), o.logger);
   } catch (error) {
     // PostgreSQL 15 and later let only the owner of a database make tables in its schema `public`.
     const internal = isGantryError(error) ? (error.parts.internal as { sqlstate?: string } | undefined) : undefined;

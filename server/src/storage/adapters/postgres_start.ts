@@ -1,5 +1,6 @@
 import type { Clock } from "../../kernel/clock.ts";
 import { GantryError } from "../../kernel/errors.ts";
+import type { Logger } from "../../kernel/log.ts";
 import { errors, type Migration } from "../contract.ts";
 import {
   type AppliedMigration,
@@ -76,6 +77,7 @@ export async function migratePostgres(
   connection: Connection,
   migrations: readonly Migration[],
   now: number,
+  log?: Pick<Logger, "warn">,
 ): Promise<void> {
   await told(async () => {
     // The lock is the session's: it ends with it, also when this process is killed.
@@ -84,7 +86,11 @@ export async function migratePostgres(
     const [listed] = await connection.demand([{ text: SELECT_APPLIED, rows: APPLIED_MAX }]);
     const applied = (listed?.rows ?? []) as unknown as AppliedMigration[];
     const insert = new Statements("postgres").check(INSERT_APPLIED, 3).text;
-    for (const { id, sha256, statements } of planMigrations(migrations, applied, "postgres")) {
+    const pending = planMigrations(migrations, applied, "postgres");
+    if (pending.length > 0 && applied.length > 0) {
+      log?.warn({ migrations: pending.length }, "the schema is brought up to date, and no copy is made of PostgreSQL");
+    }
+    for (const { id, sha256, statements } of pending) {
       const all = statements.map((text) => ({ text }));
       await transaction(connection, [...all, { text: insert, params: [id, sha256, now] }]);
     }

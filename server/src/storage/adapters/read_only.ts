@@ -26,13 +26,18 @@ export interface ReadOnlyStore extends Pick<Storage, "snapshot"> {
  *   not brought up to date here. STORAGE_SCHEMA_NEWER STORAGE_MIGRATION_CHANGED
  */
 export async function readSqlite(path: string, migrations: readonly Migration[]): Promise<ReadOnlyStore> {
+  return checked(await readSqliteOfAnyVersion(path), migrations, "sqlite");
+}
+
+/** As `readSqlite`, whichever version wrote it: for tables that have been the same in all of them. */
+export async function readSqliteOfAnyVersion(path: string): Promise<ReadOnlyStore> {
   const seen = watched(path);
   const db = await openDriver(seen === undefined ? path : immutable(path), { read_only: true, busy_ms: BUSY_MS }).catch(
     (error: unknown) => {
       throw fromWire(judge(error).error);
     },
   );
-  const store: ReadOnlyStore = {
+  return {
     async snapshot(read) {
       db.exec("BEGIN");
       try {
@@ -45,7 +50,6 @@ export async function readSqlite(path: string, migrations: readonly Migration[])
     },
     close: async () => db.close(),
   };
-  return checked(store, migrations, "sqlite");
 }
 
 /** As `readSqlite`, of a database server. @throws STORAGE_UNREACHABLE too */

@@ -39,9 +39,10 @@ afterEach(async () => {
   await rm(directory.slice(0, -"/data".length), { recursive: true });
 });
 
-async function start(migrations: Migration[] = [notes]): Promise<Storage> {
+async function start(migrations: Migration[] = [notes], copied: (path: string) => void = () => {}): Promise<Storage> {
   const storage = await openSqlite({
     directory,
+    copied,
     migrations,
     clock: systemClock(),
     random: systemRandom(),
@@ -55,7 +56,7 @@ async function start(migrations: Migration[] = [notes]): Promise<Storage> {
 
 describe("the embedded store", () => {
   it("ends at once after a unit that took itself back", async () => {
-    for (let turn = 0; turn < 30; turn++) {
+    for (let turn = 0; turn < 8; turn++) {
       const storage = await start();
       const refused = storage.write(async (tx) => {
         await tx.get("SELECT key FROM notes", []);
@@ -98,6 +99,18 @@ describe("the embedded store", () => {
     await storage.close();
     await start(migrations);
     expect(await copies()).toHaveLength(COPIES_KEPT_MAX);
+  });
+
+  it("says where the copy is that was made before a migration, and nothing when none was made", async () => {
+    const said: string[] = [];
+    const say = (path: string): void => void said.push(path);
+    for (const migrations of [[notes], [notes], [notes, more(2)], [notes, more(2)]]) {
+      await (await start(migrations, say)).close();
+    }
+    expect(said).toEqual(
+      (await readdir(directory)).filter((name) => name.startsWith("before-")).map((name) => `${directory}/${name}`),
+    );
+    expect(said).toHaveLength(1);
   });
 
   it("makes strict tables, syncs every commit and overwrites what is deleted", async () => {

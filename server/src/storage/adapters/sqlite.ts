@@ -35,7 +35,11 @@ export async function openSqlite(o: SqliteOptions): Promise<Storage> {
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   try {
     const path = `${o.directory}/gantry.db`;
-    await migrateSqlite(o.directory, path, [...own_migrations, ...o.migrations], o.clock.now());
+    const copy = await migrateSqlite(o.directory, path, [...own_migrations, ...o.migrations], o.clock.now());
+    if (copy !== undefined) {
+      o.logger.warn({ copy }, "the schema was brought up to date; the database as it was before is in the copy");
+      o.copied?.(copy);
+    }
     const fatal = (error: unknown): void => {
       const internal = error instanceof GantryError ? error.parts.internal : undefined;
       o.logger.error({ error: String(error), internal }, "the store failed and the process must end");

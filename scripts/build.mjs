@@ -30,6 +30,8 @@ const host = await build({
   },
   platform: "node",
   target: "node20",
+  jsx: "automatic",
+  jsxImportSource: "hono/jsx",
   // What has a binary, a worker or a CommonJS heart of its own stays a package. All else is bundled: two versions of
   // one dependency in the tree must not get mixed up, and a command that loads one file starts sooner.
   external: [

@@ -12,12 +12,12 @@ const INTRO = [
 
 /** Sections of the first page; a test checks that every command is in one. */
 export const SECTIONS: readonly (readonly [title: string, commands: readonly string[]])[] = [
-  ["Start", ["demo", "up", "login", "logout", "me", "doctor"]],
+  ["Start", ["demo", "init", "up", "login", "logout", "me", "doctor"]],
   ["Run code", ["run", "runs", "tasks"]],
   ["Say what code may do", ["contracts", "policy", "egress", "secrets", "leases"]],
   ["Decide as a person", ["approvals", "approve", "decline", "break-glass", "reviews", "attend"]],
-  ["Understand", ["timeline", "evidence", "redteam"]],
-  ["Administer", ["tenants", "actors", "tokens", "keys", "webhooks", "admin"]],
+  ["Understand", ["stats", "top", "timeline", "evidence", "redteam"]],
+  ["Administer", ["tenants", "actors", "tokens", "keys", "webhooks", "admin", "backup", "restore"]],
 ];
 
 /** `gantry help`: what this is, in a few lines, and every command. */

@@ -2,25 +2,30 @@ import { type Command, type Group, unknownCommand } from "./arguments.ts";
 import { actorsGroup } from "./commands/actors.ts";
 import { adminGroup } from "./commands/admin.ts";
 import { approvalsGroup } from "./commands/approvals.ts";
+import { backupCommand } from "./commands/backup.ts";
 import { contractsGroup } from "./commands/contracts.ts";
 import { approveCommand, breakGlassCommand, declineCommand } from "./commands/decide.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { egressGroup } from "./commands/egress.ts";
 import { evidenceGroup } from "./commands/evidence.ts";
+import { initCommand } from "./commands/init.ts";
 import { keysGroup } from "./commands/keys.ts";
 import { leasesGroup } from "./commands/leases.ts";
 import { loginCommand, logoutCommand, meCommand } from "./commands/login.ts";
 import { policyGroup } from "./commands/policy.ts";
 import { redteamCommand } from "./commands/redteam.ts";
+import { restoreCommand } from "./commands/restore.ts";
 import { attendCommand, reviewsGroup } from "./commands/reviews.ts";
 import { runCommand } from "./commands/run.ts";
 import { runsGroup } from "./commands/runs.ts";
 import { secretsGroup } from "./commands/secrets.ts";
+import { statsCommand } from "./commands/stats.ts";
 import { tasksGroup } from "./commands/tasks.ts";
 import { tenantsGroup } from "./commands/tenants.ts";
 import { timelineCommand } from "./commands/timeline.ts";
 import { tokensGroup } from "./commands/tokens.ts";
+import { topCommand } from "./commands/top.ts";
 import { upCommand } from "./commands/up.ts";
 import { webhooksGroup } from "./commands/webhooks.ts";
 import { EXIT, exitOfError } from "./exit.ts";
@@ -45,6 +50,8 @@ export function commandTree(io: Terminal, installation: Installation): Group {
       reviews: reviewsGroup(io),
       attend: attendCommand(io),
       webhooks: webhooksGroup(io),
+      stats: statsCommand(io),
+      top: topCommand(io),
       timeline: timelineCommand(io),
       evidence: evidenceGroup(io, installation),
       redteam: redteamCommand(io),
@@ -53,6 +60,7 @@ export function commandTree(io: Terminal, installation: Installation): Group {
       egress: egressGroup(io),
       secrets: secretsGroup(io),
       leases: leasesGroup(io),
+      init: initCommand(io),
       up: upCommand(io, installation),
       login: loginCommand(io),
       logout: logoutCommand(io),
@@ -63,6 +71,8 @@ export function commandTree(io: Terminal, installation: Installation): Group {
       tokens: tokensGroup(io),
       keys: keysGroup(io),
       admin: adminGroup(io, installation),
+      backup: backupCommand(io, installation),
+      restore: restoreCommand(io, installation),
       doctor: doctorCommand(io, installation),
       demo: demoCommand(io, installation),
     },

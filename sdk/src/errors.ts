@@ -62,9 +62,41 @@ function systemCode(cause: unknown): string | undefined {
   return undefined;
 }
 
+/** How OpenSSL says that it knows no authority that signed the certificate. */
+const UNTRUSTED = [
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+];
+
+/** The server's certificate is signed by nobody whom this process trusts: `NODE_EXTRA_CA_CERTS` names more. */
+export function isUntrusted(error: GantryConnectionError): boolean {
+  return error.reason !== undefined && UNTRUSTED.includes(error.reason);
+}
+
+function certificateSentence(url: string, reason: string): string | undefined {
+  if (UNTRUSTED.includes(reason)) {
+    return (
+      `The certificate of ${url} is signed by an authority that is not trusted here (${reason}). ` +
+      "Set NODE_EXTRA_CA_CERTS to the file of that authority's certificate (PEM) before this program starts."
+    );
+  }
+  if (reason === "CERT_HAS_EXPIRED") return `The certificate of ${url} has expired; its operator must renew it.`;
+  if (reason === "CERT_NOT_YET_VALID") return `The certificate of ${url} is not valid yet, or the clock here is wrong.`;
+  if (reason === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return `The certificate of ${url} is for other names; use a name that it has.`;
+  }
+  if (reason === "ERR_SSL_WRONG_VERSION_NUMBER") return `What listens at ${url} does not speak TLS; try http://.`;
+  return undefined;
+}
+
 function sentence(url: string, reason: string | undefined, cause: unknown): string {
   if (reason === "ECONNREFUSED") return `Nothing listens at ${url}.`;
   if (reason === "ENOTFOUND" || reason === "EAI_AGAIN") return `The host name in ${url} cannot be resolved.`;
+  const certificate = reason === undefined ? undefined : certificateSentence(url, reason);
+  if (certificate !== undefined) return certificate;
   if (reason !== undefined) return `The connection to ${url} failed (${reason}).`;
   const text = cause instanceof Error ? cause.message : String(cause);
   return `The connection to ${url} failed: ${text}.`;

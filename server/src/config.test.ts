@@ -3,6 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { readConfig } from "./config.ts";
+import {
+  LOG_FILE_BYTES,
+  LOG_FILE_BYTES_MAX,
+  LOG_FILE_BYTES_MIN,
+  LOG_FILES_KEPT,
+  LOG_FILES_KEPT_MAX,
+} from "./http/contract.ts";
 import { NODE_SILENT_MS, NODE_SILENT_MS_MAX, NODE_SILENT_MS_MIN } from "./intent/contract.ts";
 
 let directory: string;
@@ -47,4 +54,30 @@ it("calls leave by the system's name servers and authorities, unless the config 
     expect(() => read({ egress: { nat64_prefixes: [prefix] } }), prefix).toThrow(/egress.nat64_prefixes.0/);
   }
   expect(() => read({ egress: { resolver: ["127.0.0.1"] } })).toThrow(/egress/);
+});
+
+it("a log file is named from the config file's place, and its size and number have bounds", () => {
+  const read_log = (members: object) => read({ log_file: { path: "gantry.log", ...members } }).log_file;
+  expect(read({}).log_file).toBeUndefined();
+  expect(read_log({})).toEqual({
+    path: join(directory, "gantry.log"),
+    bytes_max: LOG_FILE_BYTES,
+    kept: LOG_FILES_KEPT,
+  });
+  for (const bytes_max of [LOG_FILE_BYTES_MIN, LOG_FILE_BYTES_MAX])
+    expect(read_log({ bytes_max })).toMatchObject({ bytes_max });
+  for (const kept of [1, LOG_FILES_KEPT_MAX]) expect(read_log({ kept })).toMatchObject({ kept });
+  for (const bytes_max of [LOG_FILE_BYTES_MIN - 1, LOG_FILE_BYTES_MAX + 1]) {
+    expect(() => read_log({ bytes_max }), `${bytes_max}`).toThrow(/log_file\.bytes_max/);
+  }
+  for (const kept of [0, LOG_FILES_KEPT_MAX + 1]) expect(() => read_log({ kept }), `${kept}`).toThrow(/log_file\.kept/);
+  expect(() => read({ log_file: {} })).toThrow(/log_file\.path/);
+});
+
+it("a listener's certificate is two files, and both must be named", () => {
+  expect(read({}).tls).toBeUndefined();
+  const tls = { cert: "cert.pem", key: "/etc/ssl/key.pem" };
+  expect(read({ tls }).tls).toEqual({ cert: join(directory, "cert.pem"), key: "/etc/ssl/key.pem" });
+  for (const half of [{ cert: "cert.pem" }, { key: "key.pem" }]) expect(() => read({ tls: half })).toThrow(/tls\./);
+  expect(() => read({ tls: { ...tls, ca: "ca.pem" } })).toThrow(/tls/);
 });

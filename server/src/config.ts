@@ -7,7 +7,16 @@ import { z } from "zod";
 import { type EgressChoice, egress_member, egressChoice } from "./egress_choice.ts";
 import { ORIGIN_CHARS_MAX } from "./evidence/contract.ts";
 import { isNoteName } from "./evidence/log/note.ts";
+import {
+  LOG_FILE_BYTES,
+  LOG_FILE_BYTES_MAX,
+  LOG_FILE_BYTES_MIN,
+  LOG_FILES_KEPT,
+  LOG_FILES_KEPT_MAX,
+} from "./http/contract.ts";
+import { nearestName } from "./http/problems.ts";
 import { NODE_SILENT_MS, NODE_SILENT_MS_MAX, NODE_SILENT_MS_MIN } from "./intent/contract.ts";
+import { type TlsChoice, tls_member, tlsChoice } from "./tls_pair.ts";
 import { type WitnessChoice, witness_list, witnessChoices } from "./witness_choice.ts";
 
 /** Where state and evidence are kept. The URL may hold a password: it is shown to nobody. */
@@ -20,6 +29,8 @@ export interface Config {
   store: StoreChoice;
   host: string;
   port: number;
+  /** Undefined: HTTP without TLS. */
+  tls: TlsChoice | undefined;
   /** Absolute. Where blobs are, which all nodes of one database share. */
   blobs: string;
   /** How long this node may be silent before the others of its database take what it has. */
@@ -51,6 +62,8 @@ export interface Config {
   /** How long a stop waits for running runs. */
   drain_ms: number;
   log_level: "debug" | "info" | "warn" | "error";
+  /** Where log lines go; undefined: to stderr. `path` is absolute. */
+  log_file: { path: string; bytes_max: number; kept: number } | undefined;
   /** Where to write one JSON line when the server is ready. */
   ready_fd: number | undefined;
 }
@@ -60,10 +73,17 @@ export class UsageError extends Error {}
 const cores = availableParallelism();
 const MB = 1024 * 1024;
 
+const log_file_member = z.strictObject({
+  path: z.string().min(1),
+  bytes_max: z.int().min(LOG_FILE_BYTES_MIN).max(LOG_FILE_BYTES_MAX).default(LOG_FILE_BYTES),
+  kept: z.int().min(1).max(LOG_FILES_KEPT_MAX).default(LOG_FILES_KEPT),
+});
+
 const file = z.strictObject({
   data: z.string().optional(),
   host: z.string().optional(),
   port: z.int().min(0).max(65_535).optional(),
+  tls: tls_member.optional(),
   store: z.string().optional(),
   blobs: z.string().min(1).optional(),
   node_silent_ms: z.int().min(NODE_SILENT_MS_MIN).max(NODE_SILENT_MS_MAX).optional(),
@@ -85,6 +105,7 @@ const file = z.strictObject({
   webhooks_private: z.boolean().optional(),
   drain_ms: z.int().min(0).max(900_000).optional(),
   log_level: z.enum(["debug", "info", "warn", "error"]).optional(),
+  log_file: log_file_member.optional(),
 });
 
 /** @throws UsageError with a sentence that names the option or the place in the config file. */
@@ -99,6 +120,7 @@ export function readConfig(args: string[]): Config {
     store: storeOf(options.store ?? from_file.store ?? process.env["GANTRY_STORE"] ?? "sqlite"),
     host: from_file.host ?? "127.0.0.1",
     port: options.port === undefined ? (from_file.port ?? 4280) : portOf(options.port),
+    tls: tlsChoice(from_file.tls, resolve(options.config ?? ".")),
     warm_runners: from_file.warm_runners ?? 4,
     concurrent_boots: from_file.concurrent_boots ?? cores,
     bound_runners: from_file.bound_runners ?? 32,
@@ -114,6 +136,7 @@ export function readConfig(args: string[]): Config {
     webhooks_private: from_file.webhooks_private ?? false,
     drain_ms: from_file.drain_ms ?? 10_000,
     log_level: from_file.log_level ?? "info",
+    log_file: from_file.log_file,
     ready_fd: options["ready-fd"] === undefined ? undefined : Number(options["ready-fd"]),
   };
 }
@@ -154,6 +177,16 @@ function portOf(text: string): number {
   return port;
 }
 
+/** One line for each thing that is wrong, indented. A member that is not known names the one that was meant. */
+function faultsOf(issue: z.core.$ZodIssue): string[] {
+  if (issue.code !== "unrecognized_keys") return [`  ${issue.path.join(".") || "(top)"}: ${issue.message}`];
+  return issue.keys.map((key) => {
+    const meant = issue.path.length === 0 ? nearestName(key, Object.keys(file.shape)) : undefined;
+    const hint = meant === undefined ? "docs/operating.md lists what there is" : `did you mean ${meant}?`;
+    return `  ${[...issue.path, key].join(".")}: is no member of the config file; ${hint}`;
+  });
+}
+
 function readConfigFile(path: string): z.infer<typeof file> {
   let text: string;
   try {
@@ -169,13 +202,13 @@ function readConfigFile(path: string): z.infer<typeof file> {
   }
   const parsed = file.safeParse(document);
   if (!parsed.success) {
-    const said = parsed.error.issues.map((issue) => `  ${issue.path.join(".") || "(top)"}: ${issue.message}`);
-    throw new UsageError(`${path} is not a valid config file:\n${said.join("\n")}`);
+    throw new UsageError(`${path} is not a valid config file:\n${parsed.error.issues.flatMap(faultsOf).join("\n")}`);
   }
   const contracts = parsed.data.contracts?.map((name) => resolve(dirname(path), name));
-  const { blobs } = parsed.data;
+  const { blobs, log_file } = parsed.data;
   return {
     ...parsed.data,
+    ...(log_file === undefined ? {} : { log_file: { ...log_file, path: resolve(dirname(path), log_file.path) } }),
     ...(contracts === undefined ? {} : { contracts }),
     ...(blobs === undefined ? {} : { blobs: resolve(dirname(path), blobs) }),
   };

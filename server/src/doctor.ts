@@ -21,6 +21,7 @@ import { prepareRuntimeDir, SOCKET_PATH_MAX, socketPathBytes } from "./execution
 import type { JailReport } from "./execution/contract.ts";
 import { systemClock } from "./kernel/clock.ts";
 import { probePostgres } from "./storage/adapters/postgres_probe.ts";
+import { readPair, type TlsChoice } from "./tls_pair.ts";
 import { VERSION } from "./version.ts";
 import { probeWitnesses } from "./witness_probe.ts";
 
@@ -55,6 +56,7 @@ export async function doctor(args: string[]): Promise<number> {
       ...(await jails(scratch, config.runner_uid)),
       cgroups(),
       socketPath(),
+      ...certificate(config.tls, clock.now()),
       disk(at),
       syncLatency(at),
       ...(await probeWitnesses(config.witnesses, scratch, { clock, sender })),
@@ -127,7 +129,9 @@ function namespaces(report: JailReport): Check {
   const apparmor = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
   const restricted = existsSync(apparmor) && readFileSync(apparmor, "utf8").trim() === "1";
   const detail = `user.max_user_namespaces = ${most}${restricted ? ", restricted by AppArmor" : ""}`;
-  if (report.user_ns) return { name: "user namespaces", ok: true, detail };
+  // A jail that got as far as its mounts was given one.
+  const is_given = report.user_ns || report.problems.some(({ code }) => code === "MOUNT");
+  if (is_given) return { name: "user namespaces", ok: true, detail };
   const fix =
     most === "0"
       ? "sysctl -w user.max_user_namespaces=15000"
@@ -155,6 +159,21 @@ function socketPath(): Check {
   const ok = bytes <= SOCKET_PATH_MAX || "warn";
   const fix = "Set XDG_RUNTIME_DIR to a shorter path; until then /tmp is used.";
   return { name: "socket path", ok, detail: `${bytes} of ${SOCKET_PATH_MAX} bytes`, ...(ok === true ? {} : { fix }) };
+}
+
+/** What the listener would prove itself with. */
+function certificate(tls: TlsChoice | undefined, now: number): Check[] {
+  const name = "certificate";
+  if (tls === undefined) return [];
+  try {
+    const { warnings, expires_at } = readPair(tls, now);
+    const until = `good until ${new Date(expires_at).toISOString()}`;
+    if (warnings.length === 0) return [{ name, ok: true, detail: until }];
+    const fix = "Put another pair into place; a server that runs takes it up by itself.";
+    return [{ name, ok: expires_at <= now ? false : "warn", detail: warnings.join(" "), fix }];
+  } catch (error) {
+    return [{ name, ok: false, detail: (error as Error).message, fix: `Make ${tls.cert} and ${tls.key} one pair.` }];
+  }
 }
 
 function existingParent(path: string): string {

@@ -1,12 +1,13 @@
 /**
  * The only composition root: reads the configuration, builds every room, fills their ports, starts the listener.
  * `server.js up` serves until it is told to stop; `server.js doctor` looks at the host, `server.js audit` at a store;
- * `server.js login-link` lets a human in.
+ * `server.js login-link` lets a human in; `backup`, `backup-verify`, `restore` and `succeed` are for who has the store.
  */
 import { readFileSync, rmSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { audit } from "./audit_command.ts";
+import { backup, verifyBackup } from "./backup_command.ts";
 import { banner } from "./banner.ts";
 import { type Config, readConfig, UsageError } from "./config.ts";
 import { doctor } from "./doctor.ts";
@@ -25,9 +26,7 @@ import { BOOT_FAILURES_MAX, type RunnerPool } from "./execution/contract.ts";
 import { WarmPool } from "./execution/pool.ts";
 import { buildGates, enterRuns, gateSurfaces } from "./gates_parts.ts";
 import { createApp } from "./http/app.ts";
-import { createLogger } from "./http/logging.ts";
 import { createPrometheus } from "./http/metrics.ts";
-import { listen } from "./http/server.ts";
 import { bootstrap, OWNER_TOKEN_FILE } from "./identity/bootstrap.ts";
 import { IdentityRegistry } from "./identity/identity.ts";
 import { identitySurfaces } from "./identity_parts.ts";
@@ -41,13 +40,20 @@ import { sha256Hex } from "./kernel/hash.ts";
 import { createIds } from "./kernel/ids.ts";
 import type { Logger } from "./kernel/log.ts";
 import { systemRandom } from "./kernel/random.ts";
+import { isInClear, openListener, pairAtStart } from "./listening.ts";
+import { openLog } from "./log_output.ts";
 import { loginLink } from "./login_link_command.ts";
+import { mcpRoutes } from "./mcp/routes.ts";
 import { addDatabase } from "./own_places.ts";
+import { pageRoutes } from "./pages/routes.tsx";
 import { contractDelta } from "./policy/delta/delta.ts";
 import { ContractPolicy } from "./policy/policy.ts";
 import { policySurfaces } from "./policy_parts.ts";
+import { restore } from "./restore_command.ts";
 import { KINDS, MIGRATIONS } from "./schema.ts";
 import { settingGate } from "./setting_gate.ts";
+import { listenForHangUp, untilToldToStop } from "./signals.ts";
+import { statsSurfaces } from "./stats_parts.ts";
 import { demandSharedBlobs } from "./storage/adapters/blob_mark.ts";
 import { openPostgres } from "./storage/adapters/postgres.ts";
 import { placeOf } from "./storage/adapters/postgres_connection.ts";
@@ -55,9 +61,11 @@ import { openPrivateFiles } from "./storage/adapters/private_files.ts";
 import { openSqlite } from "./storage/adapters/sqlite.ts";
 import { agreementsOf } from "./storage/agreements.ts";
 import type { Storage } from "./storage/contract.ts";
+import { succeed } from "./succeed_command.ts";
 import { VERSION } from "./version.ts";
 import { openSinks } from "./witness_choice.ts";
 
+const COMMANDS = "up, doctor, audit, login-link, backup, backup-verify, restore and succeed";
 const EXIT_USAGE = 2;
 const EXIT_SOFTWARE = 70;
 const SERVER_FILE = "server.json";
@@ -68,15 +76,20 @@ function groundOf(config: Config) {
   const random = systemRandom();
   const ids = createIds(clock, random);
   const prometheus = createPrometheus();
-  const logger = createLogger({ level: config.log_level });
+  const hang_up = listenForHangUp();
+  const logger = openLog(config, clock, hang_up);
   const network = openNetwork(config.egress, clock);
-  return { clock, random, ids, logger, log: logger, metrics: prometheus.metrics, prometheus, network };
+  return { clock, random, ids, logger, log: logger, metrics: prometheus.metrics, prometheus, network, hang_up };
 }
 
 type Ground = ReturnType<typeof groundOf>;
 
 function openStorage({ data, blobs, store }: Config, ground: Ground): Promise<Storage> {
-  const options = { ...ground, directory: data, blobs, migrations: MIGRATIONS };
+  // Its log may go to a file; whoever starts it should see this.
+  const copied = (copy: string): void => {
+    process.stdout.write(`The schema was brought up to date. The database as it was before: ${copy}\n`);
+  };
+  const options = { ...ground, directory: data, blobs, migrations: MIGRATIONS, copied };
   return store.engine === "sqlite" ? openSqlite(options) : openPostgres({ ...options, url: store.url });
 }
 
@@ -251,12 +264,14 @@ function surfaces(
     identity,
     routes: [
       runRoutes({ runs, identity }),
+      ...statsSurfaces({ storage, clock, pool, runs, witnesses: evidence.witnesses, identity }),
       ...policySurfaces({ policy, identity, storage, clock, runs: runRequests(storage) }),
       ...identitySurfaces({ identity, storage, clock, gate: settingGate(gating.gates) }),
       ...gateSurfaces(gating, identity),
       ...egressSurfaces({ ...leaving, identity, policy, storage, ledger }),
       ...evidenceSurfaces(evidence, identity),
     ],
+    clients: (api) => [mcpRoutes({ ...ground, api, version: VERSION }), pageRoutes({ api, clock })],
     checks: checksOf(storage, evidence.guard, pool, runs),
     version: VERSION,
   });
@@ -264,7 +279,8 @@ function surfaces(
 
 async function up(config: Config): Promise<void> {
   const ground = groundOf(config);
-  const { clock, logger } = ground;
+  const { logger } = ground;
+  const pair = pairAtStart(config, ground);
   const lower = await buildLower(config, ground);
   const { files, evidence, ledger, policy, gating, leaving } = lower;
   const execution = await buildExecution(config, ground);
@@ -286,10 +302,11 @@ async function up(config: Config): Promise<void> {
   startTimers(lower, logger);
   policy.heads.start();
   evidence.witnesses.start(lower.owned.tenant);
-  const listener = await listen(app, { host: config.host, port: config.port, clock }).catch(async (error: unknown) => {
+  const listener = await openListener(app, config, ground, pair).catch(async (error: unknown) => {
     await execution.close();
-    throw listenFault(error, config);
+    throw error;
   });
+  ground.hang_up.also(listener.reload);
   ground.network.own.addPort(listener.port);
   await files.replace(SERVER_FILE, `${JSON.stringify({ url: listener.url, pid: process.pid })}\n`);
 
@@ -303,20 +320,13 @@ async function up(config: Config): Promise<void> {
   await closeLower(lower);
 
   async function stopSignal(log: Logger): Promise<void> {
-    const signalled = new Promise<string>((resolve) => {
-      for (const signal of ["SIGINT", "SIGTERM"] as const) {
-        process.once(signal, () => {
-          resolve(signal);
-          // Asked twice: at once. What is acknowledged is durable, the rest is taken up at the next start.
-          process.once(signal, () => process.exit(130));
-        });
-      }
-    });
+    const signalled = untilToldToStop();
     const { store } = config;
     process.stdout.write(
       banner({
         ...config,
         url: listener.url,
+        in_clear: isInClear(config),
         report: execution.report,
         contracts: await policy.list(lower.owned.tenant),
         proposals: await policy.proposals(lower.owned.tenant),
@@ -333,18 +343,6 @@ async function up(config: Config): Promise<void> {
   }
 }
 
-/** Why the listener could not have its place, as a sentence where the caller chose the place. */
-function listenFault(error: unknown, { host, port }: Config): unknown {
-  const { code } = error as { code?: string };
-  if (code === "EADDRINUSE")
-    return new UsageError(`Port ${port} of ${host} is in use. Stop what uses it, or say --port.`);
-  if (code === "EACCES")
-    return new UsageError(`Port ${port} of ${host} is not yours to use. Say --port 1024 or above.`);
-  if (code === "EADDRNOTAVAIL")
-    return new UsageError(`${host} (host in the config file) is no address of this machine.`);
-  return error;
-}
-
 async function main([command = "", ...args]: string[]): Promise<number> {
   if (command === "up") {
     await up(readConfig(args));
@@ -353,7 +351,11 @@ async function main([command = "", ...args]: string[]): Promise<number> {
   if (command === "doctor") return doctor(args);
   if (command === "audit") return audit(args);
   if (command === "login-link") return loginLink(args);
-  throw new UsageError(`"${command}" is not a command of the server; there are up, doctor, audit and login-link.`);
+  if (command === "backup") return backup(args);
+  if (command === "backup-verify") return verifyBackup(args);
+  if (command === "restore") return restore(args);
+  if (command === "succeed") return succeed(args);
+  throw new UsageError(`"${command}" is not a command of the server; there are ${COMMANDS}.`);
 }
 
 /** What a person reads who started this: a sentence where it is known what is wrong, else the stack. */

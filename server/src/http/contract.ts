@@ -47,6 +47,15 @@ export const CONNECTIONS_MAX = 4_096;
 export const REFUSED_CLOSE_MS = 2_000;
 /** How often connections that became idle are looked for while closing. */
 export const CLOSE_POLL_MS = 50;
+/** How often the files of the listener's certificate are looked at. */
+export const TLS_POLL_MS = 10_000;
+/** A log file of the config that says no size of its own, how small and how large one may be. */
+export const LOG_FILE_BYTES = 64 * 1024 * 1024;
+export const LOG_FILE_BYTES_MIN = 64 * 1024;
+export const LOG_FILE_BYTES_MAX = 16 * 1024 * 1024 * 1024;
+/** Older log files that are kept, unless the config says otherwise, and how many these may be. */
+export const LOG_FILES_KEPT = 5;
+export const LOG_FILES_KEPT_MAX = 1_000;
 /** How long one check of readiness may take before it counts as failed. */
 export const READY_CHECK_MS = 2_000;
 /** The header that carries a request's id in every answer. */

@@ -71,17 +71,21 @@ function packagesOf(missing: string[]): string {
 
 /** The usual reasons, in the order in which they should be looked at. */
 function explain(error: Error): { code: string; fix: string } {
-  const said = error.message;
-  if (/user namespace|unshare failed|No permissions to create|Operation not permitted|uid_map/i.test(said)) {
+  const said = error.message.replace(/\s+/g, " ");
+  const is_mount = /mount.*\/proc\b/i.test(said);
+  if (
+    !is_mount &&
+    /user namespace|unshare failed|No permissions to create|Operation not permitted|uid_map/i.test(said)
+  ) {
     return {
       code: "USER_NAMESPACES",
-      fix: `Unprivileged user namespaces are not allowed here. Check \`sysctl user.max_user_namespaces\` (above 0) and, on Ubuntu, \`kernel.apparmor_restrict_unprivileged_userns\` (0, or an AppArmor profile for bwrap). The jail said: ${said}`,
+      fix: `Unprivileged user namespaces are not allowed here. Check \`sysctl user.max_user_namespaces\` (above 0) and, on Ubuntu, \`kernel.apparmor_restrict_unprivileged_userns\` (0, or an AppArmor profile for bwrap); in a container, the engine must be told \`--security-opt seccomp=unconfined\`. The jail said: ${said}`,
     };
   }
   if (/mount/i.test(said)) {
     return {
       code: "MOUNT",
-      fix: `A mount was refused, as in most containers without a fresh /proc. The jail said: ${said}`,
+      fix: `A mount was refused, as in containers whose engine hides parts of /proc: it must be told \`--security-opt systempaths=unconfined\` and \`--security-opt apparmor=unconfined\`. The jail said: ${said}`,
     };
   }
   return { code: "BOOT", fix: `The jailed process did not start. It said: ${said}` };

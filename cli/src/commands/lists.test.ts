@@ -151,6 +151,8 @@ test("evidence list and show tell who did what, and escape what guests wrote", a
     ].join("\n"),
   );
   expect(list.urls).toEqual(["GET /v1/evidence/entries?limit=20&ref=run_1&kind=run.ended&since=1769817600000"]);
+  const newest = await run(() => [200, { items: [] }], "evidence", "list", "--newest");
+  expect(newest.urls).toEqual(["GET /v1/evidence/entries?limit=20&order=newest"]);
   const { out } = await run(() => [200, entry], "evidence", "show", "ent_1");
   expect(out).toContain("actor     agent act_2 for human act_1");
   expect(out).toContain("decision  deny CONTRACT_LIMIT");

@@ -154,8 +154,8 @@ test("doctor exits 1 when a required check fails, in JSON too, and 6 without a r
   expect(await start("crash", "doctor").exit).toBe(6);
 });
 
-test("the demo shows each program, its use and its ledger entries, and leaves nothing behind", async () => {
-  const { io, exit } = start("", "demo");
+test("demo --programs shows each program, its use and its ledger entries, and leaves nothing behind", async () => {
+  const { io, exit } = start("", "demo", "--programs");
   expect(await exit).toBe(0);
   const out = io.out();
   expect(out).toContain("1/3  The first\n     examples/one/main.ts\n     input    a,b\n     modules  2\n");
@@ -174,31 +174,34 @@ test("the demo shows each program, its use and its ledger entries, and leaves no
   expect(existsSync(data)).toBe(false);
 });
 
-test("the demo exits 1 and says what differs when an outcome is not as promised", async () => {
+test("demo --programs exits 1 and says what differs when an outcome is not as promised", async () => {
   await plan([{ name: "one", title: "T", file: "one/main.ts", expect: { termination: "threw" } }]);
-  const { io, exit } = start("", "demo", "--json");
+  const { io, exit } = start("", "demo", "--programs", "--json");
   expect(await exit).toBe(1);
   expect(JSON.parse(io.out())).toMatchObject([{ name: "one", difference: "one ended completed, expected threw." }]);
 });
 
-test("a demo on a machine without a jail ends after the first refusal, in sentences", async () => {
-  const { io, exit } = start("nojail", "demo");
+test("demo --programs on a machine without a jail ends after the first refusal, in sentences", async () => {
+  const { io, exit } = start("nojail", "demo", "--programs");
   expect(await exit).toBe(1);
   expect(io.out()).toContain("error No jail here.");
   expect(io.out()).toContain("2 were not run.");
 });
 
 test("a server that does not start is quoted, and its directory is removed", async () => {
-  const { io, exit } = start("exit", "demo");
-  expect(await exit).toBe(6);
-  expect(io.err()).toContain("it ended with exit code 9. It said:");
-  expect(io.err()).toContain("the port is taken");
-  const data = /--data (\S+)/.exec(await notes())?.[1] ?? base;
-  expect(existsSync(data)).toBe(false);
+  for (const words of [["demo"], ["demo", "--programs"]]) {
+    const { io, exit } = start("exit", ...words);
+    expect(await exit).toBe(6);
+    expect(io.err()).toContain("it ended with exit code 9. It said:");
+    expect(io.err()).toContain("the port is taken");
+    expect(io.err()).toContain("npx gantry doctor");
+    const data = [...(await notes()).matchAll(/--data (\S+)/g)].at(-1)?.[1] ?? base;
+    expect(existsSync(data)).toBe(false);
+  }
 });
 
 test("Ctrl-C stops the demo and its server, and --keep keeps the directory", async () => {
-  const { io, exit } = start("hang", "demo", "--keep");
+  const { io, exit } = start("hang", "demo", "--programs", "--keep");
   let said = "";
   await until(() => {
     void notes().then((text) => {

@@ -2,15 +2,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { type Gantry, isApiError, isConnectionError, type RunRequest, type RunView } from "@gantry/sdk";
-import { briefLines } from "./brief.ts";
-import { type DemoItem, findDifference, readPlan, requestOf } from "./demo_plan.ts";
-import { startServer } from "./demo_server.ts";
-import { EXIT } from "./exit.ts";
-import { Failure } from "./failure.ts";
-import { demandServer, type Installation } from "./installation.ts";
-import { blockedText, no_sources, problemText, usageText } from "./render.ts";
-import type { Terminal } from "./terminal.ts";
-import { count, cut, duration, type Paint, paintFor, wrap } from "./text.ts";
+import { briefLines } from "../brief.ts";
+import { EXIT } from "../exit.ts";
+import { Failure } from "../failure.ts";
+import { demandServer, type Installation } from "../installation.ts";
+import { blockedText, no_sources, problemText, usageText } from "../render.ts";
+import type { Terminal } from "../terminal.ts";
+import { count, cut, duration, type Paint, paintFor, wrap } from "../text.ts";
+import { type DemoItem, findDifference, readPlan, requestOf } from "./plan.ts";
+import { startServer } from "./server.ts";
 
 const WIDTH = 80;
 const RESULT_LINES = 8;
@@ -28,8 +28,8 @@ interface DemoOutcome {
   difference?: string;
 }
 
-/** The flags of `gantry demo`. */
-export interface DemoOptions {
+/** The flags of `gantry demo --programs`. */
+export interface ProgramsOptions {
   keep: boolean;
   json: boolean;
 }
@@ -39,7 +39,7 @@ export interface DemoOptions {
  * the ledger says so, and takes the server and the directory away again.
  * @returns the exit code: 0 if every outcome is as promised, else 1.
  */
-export async function runDemo(io: Terminal, installation: Installation, options: DemoOptions): Promise<number> {
+export async function runPrograms(io: Terminal, installation: Installation, options: ProgramsOptions): Promise<number> {
   const program = demandServer(installation);
   const plan = await readPlan(installation.examples);
   const paint = paintFor(io.stdout, io.env);

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Limits, RunRequest, RunView, Termination } from "@gantry/sdk";
-import { collect } from "./collect.ts";
-import { usage } from "./failure.ts";
-import { parseJson, readInput, reasonOf } from "./input.ts";
+import { collect } from "../collect.ts";
+import { usage } from "../failure.ts";
+import { parseJson, readInput, reasonOf } from "../input.ts";
 
 /** One program of `examples/demo.json`; paths are relative to that file. */
 export interface DemoItem {

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { findDifference, firstDifference, readPlan, requestOf } from "./demo_plan.ts";
-import { runView, tempDirectory } from "./testing.ts";
+import { runView, tempDirectory } from "../testing.ts";
+import { findDifference, firstDifference, readPlan, requestOf } from "./plan.ts";
 
 let examples = "";
 let remove = async (): Promise<void> => undefined;

@@ -23,6 +23,9 @@ const MASKS = /** @type {[RegExp, string][]} */ ([
   // How much of the ledger is sealed at a moment depends on the moment.
   [/\b\d+( \w+)? (entry|entries)\b/g, "<count>$1 entries"],
   [/\b(appended:|became) \d+\b/g, "$1 <count>"],
+  // Where an entry stands: a row of a timeline begins with it.
+  [/^\d+(-\d+)? (?=\+\d)/g, "<index> "],
+  [/\bindex \d+\b/g, "index <index>"],
   [/\b[\d,.]+ ?(B|KiB|MiB|GiB|KB|MB|GB|kB|bytes?)\b/g, "<size>"],
   [/\b[\d,.]+ ?(µs|ms|s|min|h|m|d|seconds?|minutes?|hours?|days?)\b( ago)?/g, "<span>"],
   [/\b(\d+) ?%/g, "<part>"],

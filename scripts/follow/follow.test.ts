@@ -71,6 +71,7 @@ describe("output is compared", () => {
       "2 entries of the log gantry-0000000000000001 (9 bytes)",
     ],
     ["a checkpoint of its 8 entries", "a checkpoint of its 12 entries"],
+    ["   12   +3.54 s  local  was applied, at index 21", "    9  +11.02 s  local  was applied, at index 4"],
     ["ports: [4280]", "ports: [35001]"],
     ["root ra+3U7otQhjNDoWB5VVhdqJKOGc+Uyh4H3rjoAbdJ90=", "root 00+3U7otQhjNDoWB5VVhdqJKOGc+Uyh4H3rjoAbdJ90="],
   ])("without what differs each time: %s", (one, other) => {

@@ -4,12 +4,28 @@ import { join } from "node:path";
 import { DatabaseSync } from "@photostructure/sqlite";
 import { afterAll, describe, expect, it } from "vitest";
 import { cli, run } from "../fixtures/processes.ts";
-import { CLI_FILE, startServer } from "../fixtures/server.ts";
+import { CLI_FILE, startServer, type TestServer } from "../fixtures/server.ts";
 
 const home = mkdtempSync(join(tmpdir(), "gantry-hour-"));
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 const node = (args: string[]) => run(process.execPath, args, { cwd: home });
+
+const CONTRACT =
+  "kind: Contract\nname: nightly\nextends: scratch\ngates: [{on: run.submit, name: nightly, quorum: 1}]\n";
+
+/** An approval that an agent has asked for. */
+async function waiting(server: TestServer): Promise<{ id: string; statement_hash: string }> {
+  const headers = { "content-type": "application/yaml" };
+  await server.json("/v1/contracts/nightly", { method: "PUT", body: CONTRACT, headers });
+  const { items } = await server.json<{ items: { id: string; name: string }[] }>("/v1/actors");
+  const actor = items.find(({ name }) => name === "local")?.id;
+  const minted = await server.request("/v1/tokens", { json: { actor, scopes: ["run:submit", "run:read"] } });
+  const token = /gtr_agt_[0-9A-Za-z]{36}/.exec(await minted.text())?.[0] ?? "";
+  const json = { code: { source: "export default () => 1" }, contract: "nightly" };
+  const { approval } = await server.json<{ approval: string }>("/v1/runs", { json, token }, 202);
+  return server.json(`/v1/approvals/${approval}`);
+}
 
 describe("what goes wrong in the first hour is help", () => {
   it("an old Node: which one it needs, and which one this is", async () => {
@@ -47,12 +63,15 @@ describe("what goes wrong in the first hour is help", () => {
       const env = { GANTRY_DATA: server.data };
       const said = async (args: string[], more = {}) =>
         (await cli(args, { cwd: home, env: { ...env, ...more } })).stderr;
-      expect(await said(["approve", "apr_x", "--statement-hash", "0".repeat(64)])).toContain("`gantry login LINK`");
       const minted = await cli(["tokens", "mint", "--actor", "local", "--scope", "run:read"], { cwd: home, env });
       writeFileSync(join(home, "main.ts"), "export default () => 1;\n");
       const narrow = await said(["run", "main.ts"], { GANTRY_TOKEN: minted.stdout.trim() });
       expect(narrow).toContain("This needs the scope run:submit");
       expect(narrow).toContain("Use a token with run:submit");
+      const asked = await waiting(server);
+      expect(await said(["approve", asked.id, "--statement-hash", asked.statement_hash])).toContain(
+        "`gantry login LINK`",
+      );
       const link = /gtr_lnk_[0-9A-Za-z]{36}/.exec(server.printed)?.[0] ?? "";
       expect(await said(["login", link])).toContain("mode 0600");
       expect(await said(["login", link])).toContain("gantry admin login-link");

@@ -218,8 +218,10 @@ function integerOf(
   return undefined;
 }
 
+/** What a document says, as a part of a sentence: cut, and in quotes where its bounds could not be seen. */
 export function shown(text: string): string {
-  return text.length <= SHOWN_CHARS_MAX ? text : `${text.slice(0, SHOWN_CHARS_MAX - 1)}…`;
+  const cut = text.length <= SHOWN_CHARS_MAX ? text : `${text.slice(0, SHOWN_CHARS_MAX - 1)}…`;
+  return cut !== "" && cut === cut.trim() ? cut : JSON.stringify(cut);
 }
 
 /** The same object without the members that are undefined: what a document does not say is absent. */

@@ -76,7 +76,9 @@ describe("tools", () => {
     [[{ name: "a", args: { repo: [] } }], "/tools/0/args/repo repo has 0 items; it takes 1 to 32."],
     [[{ name: "a", args: { repo: [7] } }], "/tools/0/args/repo/0 An item of repo is text."],
     [[{ name: "a", args: { repo: ["a\nb"] } }], "/tools/0/args/repo/0 An item of repo is a pattern of 1 to 256"],
-    [[{ name: "a", args: { "": ["x"] } }], "/tools/0/args/"],
+    [[{ name: "a", args: { "": ["x"] } }], '/tools/0/args/ "" is an argument\'s name'],
+    [[{ name: "a", args: { "": 0 } }], '/tools/0/args/ "" is an argument\'s name'],
+    [[{ name: "a", args: { " a": 0 } }], '" a" is an argument\'s name'],
     [[{ name: "a", arg: {} }], "/tools/0/arg The key arg is not known; did you mean args?"],
   ])("are refused as %j", (tools, says) => expect(wrong({ tools })[0]).toContain(says));
 

@@ -136,10 +136,11 @@ function readArguments(tree: Tree, problems: Problems): Record<string, string[]>
   const args: Record<string, string[]> = {};
   for (const { key } of members) {
     const name = textOf(key, shown(key.value), ARGUMENT, problems);
+    if (name === undefined) continue;
     // The names are the tool's own, so each is the one that is known of its map.
-    const patterns = Fields.of({ ...tree, value: onlyMember(tree, key.value) }, [key.value], problems);
-    const list = patterns?.texts(key.value, PATTERN, patterns_max, 1);
-    if (name !== undefined && list !== undefined) args[name] = list;
+    const patterns = Fields.of({ ...tree, value: onlyMember(tree, name) }, [name], problems);
+    const list = patterns?.texts(name, PATTERN, patterns_max, 1);
+    if (list !== undefined) args[name] = list;
   }
   return args;
 }

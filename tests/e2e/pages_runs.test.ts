@@ -3,13 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunView } from "../../sdk/src/types.ts";
-import {
-  LIST_PAGE_BYTES_MAX,
-  PAGE_BYTES_MAX,
-  PAGE_ROWS,
-  SESSION_COOKIE,
-  SHOWN_LOG_LINES_MAX,
-} from "../../server/src/pages/contract.ts";
+import { PAGE_BYTES_MAX, PAGE_ROWS, SESSION_COOKIE, SHOWN_LOG_LINES_MAX } from "../../server/src/pages/contract.ts";
 import {
   faultsOf,
   needBrowser,
@@ -236,6 +230,6 @@ describe.each(STATES)("the page in the state %s", (state) => {
     const bytes = (await Promise.all(bodies)).reduce((sum, { byteLength }) => sum + byteLength, 0);
     await opened.context.close();
     expect(bytes).toBeGreaterThan(5_000);
-    expect(bytes).toBeLessThanOrEqual(state === "runs" || state === "ledger" ? LIST_PAGE_BYTES_MAX : PAGE_BYTES_MAX);
+    expect(bytes).toBeLessThanOrEqual(PAGE_BYTES_MAX);
   });
 });

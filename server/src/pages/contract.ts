@@ -12,18 +12,13 @@ export const DECIDED_ROWS = 10;
 /** Actors whose names a page knows; of others it shows the id. */
 export const NAMES_MAX = 200;
 /** Rows of one list. */
-export const PAGE_ROWS = 50;
+export const PAGE_ROWS = 40;
 /** What the first look at a page may take: the document and its style sheet, uncompressed. */
 export const PAGE_BYTES_MAX = 30 * 1024;
 /** Characters of a path that one is sent on to after signing in. */
 export const NEXT_CHARS_MAX = 512;
 /** How long a browser may keep the style sheet, whose address changes with its content. */
 export const STYLE_AGE_S = 31_536_000;
-/**
- * The same of a list of `PAGE_ROWS` rows. Each row has its ids whole, to be copied, and says who answers for whom: with
- * long names that is past `PAGE_BYTES_MAX`, where half a list would not be worth the page.
- */
-export const LIST_PAGE_BYTES_MAX = 36 * 1024;
 /** The most that a page takes whose every part is at its limit, and all of it of characters that must be escaped. */
 export const FULL_PAGE_BYTES_MAX = 320 * 1024;
 /** Characters of a run's result, or of what an entry says, on a page. One that is not seen counts as `UNSEEN_CHARS`. */

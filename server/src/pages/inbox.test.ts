@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { repeat } from "../../../tests/fixtures/contract_documents.ts";
 import type { Person } from "../../../tests/fixtures/gates_ground.ts";
 import { type InboxPages, openInboxPages } from "../../../tests/fixtures/inbox_pages.ts";
-import { DECIDED_ROWS, PAGE_ROWS } from "./contract.ts";
+import { DECIDED_ROWS, PAGE_BYTES_MAX, PAGE_ROWS } from "./contract.ts";
+import { STYLE } from "./style.ts";
 
 let pages: InboxPages;
 let ada: Person;
@@ -48,6 +49,7 @@ it("shows PAGE_ROWS rows, and the one past it on the next page", async () => {
   const full = await pages.turn("/", { as: ada.secret });
   expect(rowsOf(full.html)).toBe(PAGE_ROWS);
   expect(full.html).not.toContain("Older requests");
+  expect(Buffer.byteLength(full.html) + Buffer.byteLength(STYLE)).toBeLessThanOrEqual(PAGE_BYTES_MAX);
   await pages.house.ask();
   const first = await pages.turn("/", { as: ada.secret });
   expect(rowsOf(first.html)).toBe(PAGE_ROWS);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openRecordPages, type RecordPages } from "../../../tests/fixtures/record_pages.ts";
 import { ask } from "../../../tests/fixtures/runs_ground.ts";
-import { LIST_PAGE_BYTES_MAX, PAGE_ROWS, SHOWN_REFS_MAX } from "./contract.ts";
+import { PAGE_BYTES_MAX, PAGE_ROWS, SHOWN_REFS_MAX } from "./contract.ts";
 import { STYLE } from "./style.ts";
 
 /** The list of entries, the head of their log, and the page of one entry, over real rooms. */
@@ -35,10 +35,10 @@ it("entries come the newest first, by page, without loss or repeat", async () =>
   expect(count).toBeGreaterThan(1);
 });
 
-it("a full page is no larger than LIST_PAGE_BYTES_MAX", async () => {
+it("a full page is no larger than PAGE_BYTES_MAX", async () => {
   const { html } = await pages.see("/ledger");
   expect(entriesIn(html)).toHaveLength(PAGE_ROWS);
-  expect(Buffer.byteLength(html) + Buffer.byteLength(STYLE)).toBeLessThanOrEqual(LIST_PAGE_BYTES_MAX);
+  expect(Buffer.byteLength(html) + Buffer.byteLength(STYLE)).toBeLessThanOrEqual(PAGE_BYTES_MAX);
 });
 
 it("entries are narrowed by kind and by what they name", async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openRecordPages, type RecordPages } from "../../../tests/fixtures/record_pages.ts";
 import { ask } from "../../../tests/fixtures/runs_ground.ts";
-import { LIST_PAGE_BYTES_MAX, PAGE_ROWS } from "./contract.ts";
+import { PAGE_BYTES_MAX, PAGE_ROWS } from "./contract.ts";
 import { STYLE } from "./style.ts";
 
 /** The list of runs, over real rooms. */
@@ -37,7 +37,7 @@ it("runs come the newest first, with how they ended, by page", async () => {
   expect(runsIn(second.html).slice(0, 1)).toEqual(ids.slice(PAGE_ROWS));
   expect(second.html).toContain('href="/runs">Newest');
   // A row has an id to copy, so a full list may take more than another page, and no more than this.
-  expect(Buffer.byteLength(first.html) + Buffer.byteLength(STYLE)).toBeLessThanOrEqual(LIST_PAGE_BYTES_MAX);
+  expect(Buffer.byteLength(first.html) + Buffer.byteLength(STYLE)).toBeLessThanOrEqual(PAGE_BYTES_MAX);
 });
 
 it("is narrowed by state, by how runs ended, and by session", async () => {

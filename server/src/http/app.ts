@@ -24,6 +24,7 @@ import {
   TOKEN_PATHS,
 } from "./contract.ts";
 import { type HealthChecks, healthRoutes } from "./health.ts";
+import { inProcess } from "./in_process.ts";
 import { jsonFault } from "./json_fault.ts";
 import { metricsRoutes, type Prometheus } from "./metrics.ts";
 import { openapiRoute, operationsOf, schemaOf } from "./openapi.ts";
@@ -36,7 +37,7 @@ export interface AppDeps {
   /** What the rooms offer; paths are whole. Every path under `TOKEN_PATHS` but `OPEN_PATHS` needs a token. */
   routes: OpenAPIHono<RouteEnv>[];
   /** What is no API but a client of this one, as pages for people are: made with a way to ask it. Paths are whole. */
-  clients?: (api: (request: Request, env: unknown) => Promise<Response>) => Hono[];
+  clients?: (api: ReturnType<typeof inProcess>) => Hono[];
   /** Why the server is not ready, by name. */
   checks: HealthChecks;
   prometheus: Pick<Prometheus, "render">;
@@ -79,8 +80,7 @@ export function createApp(d: AppDeps): OpenAPIHono<RouteEnv> {
   }
   app.use("/v1/runs", taskAuthentication(d.identity));
   for (const routes of d.routes) app.route("/", routes);
-  const api = async (request: Request, env: unknown): Promise<Response> => app.fetch(request, env as object);
-  for (const client of d.clients?.(api) ?? []) app.route("/", client);
+  for (const client of d.clients?.(inProcess(app.fetch)) ?? []) app.route("/", client);
   app.onError(async (error, c) => answerError(d.log, await asGantryError(error, c), c));
   app.notFound((c) => answerUnknown(app, d.log, c));
   return app;

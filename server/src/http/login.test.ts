@@ -7,11 +7,13 @@ import type { Logger } from "../kernel/log.ts";
 import { noMetrics } from "../kernel/telemetry.ts";
 import { createApp } from "./app.ts";
 import { LOGIN_BODY_BYTES_MAX } from "./contract.ts";
+import type { inProcess } from "./in_process.ts";
 import { type Listener, listen } from "./server.ts";
 
 let ground: Ground;
 let listener: Listener;
 let logged: string[];
+let api: ReturnType<typeof inProcess>;
 
 beforeEach(async () => {
   ground = await openGround();
@@ -28,6 +30,10 @@ beforeEach(async () => {
     metrics: noMetrics,
     log,
     version: "0.0.0",
+    clients: (made) => {
+      api = made;
+      return [];
+    },
   });
   listener = await listen(app, { port: 0, clock: ground.clock });
 });
@@ -51,6 +57,28 @@ async function call(method: string, path: string, o: { json?: unknown; token?: s
   const body: any = await answer.json();
   return { status: answer.status, headers: answer.headers, body };
 }
+
+describe("a client in the process", () => {
+  const login = (bytes: number, o: RequestInit = {}) => {
+    const frame = JSON.stringify({ link: "" }).length;
+    const body = JSON.stringify({ link: "x".repeat(bytes - frame) });
+    const headers = { "content-type": "application/json" };
+    return api({})("http://gantry/v1/login", { method: "POST", body, headers, ...o });
+  };
+
+  it("meets the limits of bodies as others do: LOGIN_BODY_BYTES_MAX, and one byte past it", async () => {
+    expect((await login(LOGIN_BODY_BYTES_MAX)).status).not.toBe(413);
+    expect((await login(LOGIN_BODY_BYTES_MAX + 1)).status).toBe(413);
+  });
+
+  it("hears no more of what it has aborted", async () => {
+    const stop = new AbortController();
+    const answer = login(100, { signal: stop.signal });
+    stop.abort(new Error("gone"));
+    await expect(answer).rejects.toThrow("gone");
+    await expect(login(100, { signal: stop.signal })).rejects.toThrow("gone");
+  });
+});
 
 describe("POST /v1/login", () => {
   it("needs no token, and is the one path under /v1/ that does not", async () => {

@@ -20,32 +20,9 @@ export function apiOf(
   token: string | undefined,
 ): { gantry: Gantry; describe(): Promise<unknown> } {
   const { origin } = new URL(c.req.url);
-  const { env } = c;
-  const fetch: typeof globalThis.fetch = (input, init) =>
-    asked(api, new Request(input, stated(init)), env, init?.signal);
+  const fetch = api(c.env);
   return {
     gantry: new Gantry({ url: origin, token, fetch }),
-    describe: async () => (await api(new Request(`${origin}/v1/openapi.json`), env)).json(),
+    describe: async () => (await fetch(`${origin}/v1/openapi.json`)).json(),
   };
-}
-
-/** The length of a body that crosses no wire is stated as well: by it the API's own limits judge it. */
-function stated(init: RequestInit = {}): RequestInit {
-  if (typeof init.body !== "string") return init;
-  const headers = new Headers(init.headers);
-  headers.set("content-length", String(Buffer.byteLength(init.body)));
-  return { ...init, headers };
-}
-
-/** As a connection would: whoever aborts hears no more of it, whatever the answer is still waiting for. */
-function asked(api: ApiPort, request: Request, env: unknown, signal?: AbortSignal | null): Promise<Response> {
-  if (signal === undefined || signal === null) return api(request, env);
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason);
-    if (signal.aborted) return stop();
-    signal.addEventListener("abort", stop, { once: true });
-    api(request, env)
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener("abort", stop));
-  });
 }

@@ -1,7 +1,7 @@
 import { defineErrors } from "../kernel/errors.ts";
 
-/** The API as this server itself can ask it: `env` names the connection that the client came by. */
-export type ApiPort = (request: Request, env: unknown) => Promise<Response>;
+/** `fetch` of this server itself, over no wire: `env` names the connection that the client came by. */
+export type ApiPort = (env: unknown) => typeof globalThis.fetch;
 
 /** Where MCP clients connect: Streamable HTTP, one endpoint. */
 export const MCP_PATH = "/mcp";

@@ -2,6 +2,7 @@ import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/cli
 import { Hono } from "hono";
 import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
+import { inProcess } from "../http/in_process.ts";
 import { WAIT_MS_MAX } from "../intent/contract.ts";
 import { silentLogger } from "../kernel/log.ts";
 import {
@@ -47,7 +48,7 @@ async function open(answers: Record<string, (body: unknown) => unknown> = {}): P
     version: "1",
     clock,
     log: silentLogger,
-    async api(request) {
+    api: inProcess(async (request) => {
       const { pathname, search } = new URL(request.url);
       if (pathname === "/v1/me") return Response.json({ actor: { id: "act_1" }, scopes: SCOPES });
       asked.push(pathname + search);
@@ -56,7 +57,7 @@ async function open(answers: Record<string, (body: unknown) => unknown> = {}): P
       const text = await request.text();
       const said = answer(text.startsWith("{") ? JSON.parse(text) : text);
       return said instanceof Response ? said : Response.json(said);
-    },
+    }),
   });
   const app = new Hono().route("/", routes);
   const headers = { authorization: "Bearer gtr_agt_test" };

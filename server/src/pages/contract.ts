@@ -1,5 +1,5 @@
-/** The API as this server itself can ask it: `env` names the connection that the visitor came by. */
-export type ApiPort = (request: Request, env: unknown) => Promise<Response>;
+/** `fetch` of this server itself, over no wire: `env` names the connection that the visitor came by. */
+export type ApiPort = (env: unknown) => typeof globalThis.fetch;
 
 /** Holds the visitor's token; `HttpOnly`, so that no script reads it, and `SameSite=Strict`, so that no other site sends it. */
 export const SESSION_COOKIE = "gantry_session";

@@ -15,9 +15,7 @@ export interface Visitor {
 
 /** The typed client of this very server. `token` undefined: nobody yet. */
 export function clientOf(api: ApiPort, c: Context, token: string | undefined): Gantry {
-  const { origin } = new URL(c.req.url);
-  const fetch: typeof globalThis.fetch = (input, init) => api(new Request(input, init), c.env);
-  return new Gantry({ url: origin, token, fetch });
+  return new Gantry({ url: new URL(c.req.url).origin, token, fetch: api(c.env) });
 }
 
 /** The token of the visitor's session; undefined when there is none, or something that no token is. */

@@ -113,12 +113,19 @@ describe("authenticating", () => {
     const gate = new Promise<void>((resolve) => {
       go = resolve;
     });
+    let seen: () => void = () => {};
+    const read = new Promise<void>((resolve) => {
+      seen = resolve;
+    });
     const slow = new Proxy(ground.storage, {
       get(target, name) {
         if (name !== "get") return Reflect.get(target, name, target);
         return async (...args: Parameters<Storage["get"]>) => {
           const row = await target.get(...args);
-          if (args[0].includes("FROM tokens")) await gate;
+          if (args[0].includes("FROM tokens")) {
+            seen();
+            await gate;
+          }
           return row;
         };
       },
@@ -133,9 +140,10 @@ describe("authenticating", () => {
       agreements: agreementsOf(slow),
     });
     const asked = identity.authenticate(secret);
+    await read; // Else the revocation may overtake the read, as each has a connection of its own.
     await identity.revokeToken(ground.owner, id);
     go();
-    await asked; // It was asked before the revocation was acknowledged.
+    await asked; // It was read before the revocation was acknowledged.
     await expect(identity.authenticate(secret)).rejects.toMatchObject(code("TOKEN_REVOKED"));
   });
 

@@ -1,23 +1,23 @@
-/** Modules that the host generates for each run (`workerCode` in host.ts). */
-declare module "gantry:config" {
-  /** Stands before each of the guest's log lines. */
-  export const log_nonce: string;
-  export const run: string;
-  export const session: string | undefined;
-  /** Milliseconds UTC. */
-  export const deadline: number;
-  /** Longest result, in UTF-16 units; the exact limit is kept in Node. */
-  export const output_bytes_max: number;
-}
+/** What the host writes before and behind the texts of the modules that it loads for each run (`workerCode` in host.ts). */
 
-/** The guest's entry module. */
-declare module "gantry:guest" {
-  const guest: unknown;
-  export default guest;
-}
+/** Before the prelude, and exported by it. */
+declare const config: {
+  /** Stands before each of the guest's log lines. */
+  log_nonce: string;
+  run: string;
+  session?: string;
+  /** Milliseconds UTC. */
+  deadline: number;
+  /** Longest result, in UTF-16 units; the exact limit is kept in Node. */
+  output_bytes_max: number;
+};
+
+/** Behind the wrapper: the default export of the guest's entry module. */
+declare const guest: unknown;
 
 declare module "gantry:prelude" {
   export const natives: typeof import("./prelude.ts").natives;
+  export { config };
 }
 
 declare module "*.txt" {

@@ -130,22 +130,17 @@ interface HostCall extends RunCall {
  */
 function workerCode(call: HostCall, env: HostEnv, ctx: ExecutionContext): GuestEntrypoint {
   const { run, session, deadline, output_bytes_max, log_nonce } = call;
-  const config = Object.entries({ run, session, deadline, output_bytes_max, log_nonce })
-    .map(([name, value]) => `export const ${name} = ${JSON.stringify(value)};`)
-    .join("\n");
+  const config = JSON.stringify({ run, session, deadline, output_bytes_max, log_nonce });
   return env.LOADER.load({
     compatibilityDate: GUEST_COMPAT_DATE,
     compatibilityFlags: call.node_compat ? ["nodejs_compat"] : [],
     mainModule: "gantry:wrapper",
     modules: {
       ...Object.fromEntries(Object.entries(call.modules).map(([name, module]) => [name, loadable(module)])),
-      "gantry:wrapper": { js: wrapper },
-      "gantry:prelude": { js: prelude },
-      "gantry:config": { js: config },
-      // The prelude first: what it takes from the globals must be taken before the guest can change them.
-      "gantry:guest": {
-        js: `import "gantry:prelude";\nimport guest from ${JSON.stringify(call.entry)};\nexport default guest;`,
-      },
+      // Two modules and no more: each, and each kilobyte of them, is compiled again for every run. The wrapper asks for
+      // the prelude before the guest: what that takes from the globals must be taken before the guest can change them.
+      "gantry:prelude": { js: `export const config = ${config};\n${prelude}` },
+      "gantry:wrapper": { js: `${wrapper}\nimport guest from ${JSON.stringify(call.entry)};` },
     },
     env: call.vars,
     globalOutbound: wayOut(call, env, ctx),

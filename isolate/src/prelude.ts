@@ -3,8 +3,7 @@
  * replaces `console` by one that prints each call as one line `<nonce> <level> <JSON string>`, which Node attributes
  * by the nonce. A guest can find out its own nonce at most, and so forge its own log only.
  */
-import { log_nonce } from "gantry:config";
-
+const { log_nonce } = config;
 const print = console.log.bind(console);
 const { stringify } = JSON;
 const { defineProperties } = Object;

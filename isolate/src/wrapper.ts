@@ -5,9 +5,7 @@
  */
 
 import { WorkerEntrypoint } from "cloudflare:workers";
-import { deadline, output_bytes_max, run, session } from "gantry:config";
-import guest from "gantry:guest";
-import { natives } from "gantry:prelude";
+import { config, natives } from "gantry:prelude";
 import type { GuestFault } from "./protocol.ts";
 
 export type Answer =
@@ -22,6 +20,7 @@ type Methods = Partial<Record<"run" | "fetch", (...args: unknown[]) => unknown>>
 type GuestClass = new (ctx: unknown, env: unknown) => Methods;
 
 const { stringify, defineProperties, allSettled } = natives;
+const { deadline, output_bytes_max, run, session } = config;
 
 function isEntrypointClass(value: unknown): value is GuestClass {
   return typeof value === "function" && value.prototype instanceof WorkerEntrypoint;

@@ -229,7 +229,6 @@ export class KeyedRunners {
       this.#source.giveUp(process);
       return;
     }
-    process.raise();
     const at = this.#clock.monotonic();
     const rest = { bound_at: at, runs: 0, idle_since: null, seen, seen_at: at };
     const bound: Bound = { process, group, primed_rss_bytes: seen.rss_bytes, ...rest };

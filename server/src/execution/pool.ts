@@ -79,7 +79,6 @@ export class WarmPool implements RunnerPool {
     }
     const ready = classOf(want.memory_mb) === CLASS_MB ? stock.take() : undefined;
     const process = ready ?? (await freshFrom(stock, want.tenant, want.memory_mb, signal));
-    process.raise();
     const runner = this.#claim(process, {
       cold: ready === undefined,
       before: process.use(),

@@ -42,6 +42,8 @@ interface Waiter {
 const BOOT_RETRY_MS = 1_000;
 /** How long a boot may wait for the runs that go on beside it. */
 const BOOT_WAIT_MS = 50;
+/** How long it waits after the last of them has ended: as long as it takes to record an end and to answer. */
+const BOOT_PAUSE_MS = 10;
 const CLASS_MB = MEMORY_CLASSES_MB[0];
 
 /** Primed processes of the smallest class, which hold nothing of any tenant, and the boots that replace those taken. */
@@ -55,8 +57,8 @@ export class WarmStock {
   readonly #boots = new Set<Promise<JailedProcess>>();
   /** Set while a boot that failed waits for its next try. */
   #stop_retry: (() => void) | undefined;
-  /** Set while a boot waits for the runs that go on. */
-  #stop_wait: (() => void) | undefined;
+  /** Set while a boot waits for the runs that go on, or for the last of them to be answered. */
+  #waiting_for: { runs: boolean; stop(): void } | undefined;
   #booting = 0;
   #boot_failures = 0;
   #closed = false;
@@ -166,7 +168,7 @@ export class WarmStock {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stop_retry?.();
-    this.#stop_wait?.();
+    this.#waiting_for?.stop();
     for (const waiter of this.#waiters.drain()) waiter.reject(bootFailed("the pool is closing"));
     for (const process of this.#alive) process.kill();
     await Promise.allSettled(this.#boots);
@@ -175,16 +177,20 @@ export class WarmStock {
 
   /**
    * A boot takes ten times the CPU of a small run. While only one process is missing and another is ready, its boot
-   * waits a little for the runs that go on, which then need not share the cores with it. With more missing the server is
-   * busy, and boots are what it lacks: waiting would only make it slower (measured).
+   * waits a little for the runs that go on, and until their ends are told, and need not share the cores with them. With
+   * more missing the server is busy, and boots are what it lacks: waiting would only make it slower (measured).
    */
   #waits(): boolean {
     const ready = this.#primed.length;
-    if (this.#users.active() === 0 || ready === 0 || ready + this.#booting < this.#o.warm - 1) return false;
-    this.#stop_wait ??= this.#deps.clock.after(BOOT_WAIT_MS, () => {
-      this.#stop_wait = undefined;
+    if (ready === 0 || ready + this.#booting < this.#o.warm - 1) return false;
+    const runs = this.#users.active() > 0;
+    if (this.#waiting_for !== undefined && (runs || !this.#waiting_for.runs)) return true;
+    this.#waiting_for?.stop();
+    const stop = this.#deps.clock.after(runs ? BOOT_WAIT_MS : BOOT_PAUSE_MS, () => {
+      this.#waiting_for = undefined;
       this.#refill(false);
     });
+    this.#waiting_for = { runs, stop };
     return true;
   }
 

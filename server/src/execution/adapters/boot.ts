@@ -40,6 +40,9 @@ export function bootIn(jail: Jail, host: JailHost): Boot {
       const answer = await readAnswer(response, PRIMER.output_bytes_max);
       await said;
       if (answer?.outcome !== "value") throw new Error(`the primer ended ${answer?.outcome}: ${answer?.body}`);
+      // Whoever claims it waits for it: what can be done before is done now.
+      process.raise();
+      process.use();
       return process;
     } catch (cause) {
       process.kill();

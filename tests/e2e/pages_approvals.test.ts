@@ -15,6 +15,7 @@ import {
   overhangOf,
   shoot,
   type TestBrowser,
+  tabTo,
   type Window,
 } from "../fixtures/browser.ts";
 import { cli, run } from "../fixtures/processes.ts";
@@ -56,15 +57,6 @@ async function windowOf(test: TestContext, token?: string, look: Look = {}): Pro
 const ended = (id: string) => server.json<RunView>(`/v1/runs/${id}?wait_ms=30000`);
 const approval = (id: string) => server.json<Approval>(`/v1/approvals/${id}`);
 const text = (page: Page) => page.locator("main").innerText();
-
-/** Presses a key until what is wanted has the focus, as somebody without a mouse does. */
-async function tabTo(page: Page, selector: string): Promise<void> {
-  for (let presses = 0; presses < 60; presses++) {
-    await page.keyboard.press("Tab");
-    if (await page.locator(selector).evaluate((node) => node === node.ownerDocument.activeElement)) return;
-  }
-  throw new Error(`60 presses of Tab do not reach ${selector}`);
-}
 
 describe("a person who has just started a server", () => {
   beforeAll(async () => {
@@ -214,7 +206,9 @@ describe("a person whom an agent asks", () => {
     expect((await approval(asked.approval)).status).toBe("pending");
 
     await page.goto(`${server.url}/approvals/${asked.approval}`);
-    await page.locator("input[name=statement_hash]").evaluate((node) => node.setAttribute("value", "0".repeat(64)));
+    await page
+      .locator(".vote input[name=statement_hash]")
+      .evaluate((node) => node.setAttribute("value", "0".repeat(64)));
     await page.getByRole("button", { name: "Approve" }).press("Enter");
     await page.getByRole("alert").waitFor();
     expect(await text(page)).toContain("The hash is not that of the statement.");

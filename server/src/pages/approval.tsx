@@ -1,7 +1,7 @@
-import { type Approval, isApiError, type ProblemDocument } from "@gantry/sdk";
+import { type Approval, isApiError, type Me, type ProblemDocument, type RunView } from "@gantry/sdk";
 import type { Child } from "hono/jsx";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { answerPage, answerRedirect } from "./answer.tsx";
+import { answerPage } from "./answer.tsx";
 import {
   CodePart,
   Delta,
@@ -13,63 +13,46 @@ import {
   Votes,
   WhoWhat,
 } from "./approval_sections.tsx";
+import { GlassForm } from "./glass_form.tsx";
 import { Layout } from "./layout.tsx";
 import { namesFor, withNames } from "./names.ts";
 import { Outcome } from "./outcome.tsx";
+import { type Part, partOf } from "./part.tsx";
 import { Badge, Hash, Note, Said } from "./parts.tsx";
 import { ProblemNote, Written } from "./problem_page.tsx";
-import { type Asked, type PageApp, problem, type Sent } from "./session.tsx";
-import { STATUS_WORDS, type Standing, standingOf } from "./standing.ts";
+import { Review } from "./review.tsx";
+import type { Asked, PageApp } from "./session.tsx";
+import { barOfReview, mayBreakGlass, STATUS_WORDS, standingOf } from "./standing.ts";
+import type { Visitor } from "./visitor.ts";
 import { VoteForm } from "./vote_form.tsx";
 
-/** What came of a vote that was not taken. */
-interface Refusal {
+/** What came of something that was sent from the page and not taken. */
+export interface Refusal {
+  act: "vote" | "glass" | "review";
   problem: ProblemDocument;
   /** What the visitor had written. */
-  note: string;
+  text: string;
+  /** Of a glass that was not broken, as they were sent. */
+  minutes?: string;
 }
 
-/** `GET /approvals/{id}`, and the vote on it. */
-export function approvalPages(app: PageApp): void {
-  app.get("/approvals/:id", (asked) => showApproval(asked));
-  app.post("/approvals/:id/votes", (sent) => takeVote(sent));
+/** `GET /approvals/{id}` */
+export function approvalPage(app: PageApp): void {
+  app.get("/approvals/:id", (asked) => showApproval(asked, asked.c.req.param("id") ?? ""));
 }
 
-async function showApproval(asked: Asked, refusal?: Refusal): Promise<Response> {
+/** One approval as it stands now. @param refusal  of what was just sent from its page */
+export async function showApproval(asked: Asked, id: string, refusal?: Refusal): Promise<Response> {
   const { c, visitor, now } = asked;
-  const view = await visitor.gantry.approvals.get(c.req.param("id") ?? "");
+  const { gantry } = visitor;
+  const view = await gantry.approvals.get(id);
   const names = await namesFor(visitor);
-  const seen = await checked(visitor.gantry.approvals, view);
-  const page = <ApprovalPage asked={asked} section={{ view, names, now }} seen={seen} refusal={refusal} />;
+  const seen = await checked(gantry.approvals, view);
+  // What was decided alone is looked at afterwards: the page then shows what came of it.
+  const run = view.break_glass === null || view.run === null ? undefined : await partOf(gantry.runs.get(view.run));
+  const page = <ApprovalPage asked={asked} section={{ view, names, now }} seen={seen} run={run} refusal={refusal} />;
   return answerPage(c, page, (refusal?.problem.status ?? 200) as ContentfulStatusCode);
 }
-
-/** Votes with the hash that the form was made for, so about what its page showed and nothing newer. */
-async function takeVote(sent: Sent): Promise<Response> {
-  const { c, form, visitor } = sent;
-  const id = c.req.param("id") ?? "";
-  const vote = form.get("vote");
-  // Browsers send line ends as two characters, and count them as one.
-  const note = (form.get("note") ?? "").replaceAll("\r\n", "\n").trim();
-  if (vote !== "approve" && vote !== "decline") return showApproval(sent, { problem: NO_VOTE, note });
-  if (vote === "decline" && note === "") return showApproval(sent, { problem: NO_REASON, note });
-  const said = note === "" ? {} : { note };
-  try {
-    await visitor.gantry.approvals.vote(id, { vote, statement_hash: form.get("statement_hash") ?? "", ...said });
-  } catch (error) {
-    if (!isApiError(error) || error.status === 401 || error.status === 404) throw error;
-    return showApproval(sent, { problem: error.problem, note });
-  }
-  return answerRedirect(c, `/approvals/${encodeURIComponent(id)}`);
-}
-
-const NO_VOTE = problem(400, "VOTE_MISSING", "No vote was sent.", "Press Approve or Decline. Nothing was decided.");
-const NO_REASON = problem(
-  400,
-  "VOTE_REASON_MISSING",
-  "A decline needs its reason.",
-  "Whoever asked should know why not. Nothing was decided yet.",
-);
 
 /** What a vote from this page is about, or why there is none. */
 type Seen = { hash: string } | { fault: string };
@@ -89,10 +72,12 @@ interface ApprovalPageProps {
   asked: Asked;
   section: Section;
   seen: Seen;
+  /** What a broken glass let start. */
+  run: Part<RunView> | undefined;
   refusal: Refusal | undefined;
 }
 
-function ApprovalPage({ asked: { visitor }, section, seen, refusal }: ApprovalPageProps) {
+function ApprovalPage({ asked: { visitor }, section, seen, run, refusal }: ApprovalPageProps) {
   const { view, names } = section;
   const standing = standingOf(view, visitor.me);
   const summary = withNames(view.preview.summary, names);
@@ -110,36 +95,93 @@ function ApprovalPage({ asked: { visitor }, section, seen, refusal }: ApprovalPa
             <a href="#decide">To the decision</a>
           </>
         ) : null}
+        {view.break_glass?.debt === "open" ? (
+          <>
+            {" "}
+            <a href="#review">To the review</a>
+          </>
+        ) : null}
       </p>
-      {refusal === undefined ? null : <Refused refusal={refusal} standing={standing} />}
+      {refusal === undefined ? null : <Refused refusal={refusal} view={view} me={visitor.me} />}
       <Outcome view={view} names={names} />
       <Sections section={section} />
-      <h2 id="decide">{view.status === "pending" ? "Decide" : "The decision"}</h2>
-      {"fault" in seen ? (
-        <Note tone="bad" title="What is shown is not what would be decided about.">
-          <p>{seen.fault} Decide nothing about it, and tell whoever operates this server.</p>
-        </Note>
+      {view.break_glass === null ? (
+        <Decision view={view} visitor={visitor} seen={seen} refusal={refusal} />
       ) : (
-        <VoteForm
+        <Review
           view={view}
-          hash={seen.hash}
-          standing={standing}
+          glass={view.break_glass}
+          run={run}
+          me={visitor.me}
           csrf={visitor.csrf}
-          note={refusal?.note}
-          reason_missing={refusal?.problem === NO_REASON}
+          note={refusal?.act === "review" ? refusal.text : undefined}
         />
       )}
     </Layout>
   );
 }
 
-/** Why the vote was not taken. The note goes back into the form; where there is none any more, it stands here. */
-function Refused({ refusal, standing }: { refusal: Refusal; standing: Standing }) {
+interface DecisionProps {
+  view: Approval;
+  visitor: Visitor;
+  seen: Seen;
+  refusal: Refusal | undefined;
+}
+
+function Decision({ view, visitor: { me, csrf }, seen, refusal }: DecisionProps) {
+  if ("fault" in seen) {
+    return (
+      <>
+        <h2 id="decide">Decide</h2>
+        <Note tone="bad" title="What is shown is not what would be decided about.">
+          <p>{seen.fault} Decide nothing about it, and tell whoever operates this server.</p>
+        </Note>
+      </>
+    );
+  }
+  const glass = refusal?.act === "glass" ? { reason: refusal.text, minutes: refusal.minutes ?? "" } : undefined;
   return (
     <>
-      <ProblemNote problem={refusal.problem} role="alert" />
-      <p>Your vote was not taken. This page shows how things stand now.</p>
-      {standing.may === "nothing" ? <Written text={refusal.note} /> : null}
+      <h2 id="decide">{view.status === "pending" ? "Decide" : "The decision"}</h2>
+      <VoteForm
+        view={view}
+        hash={seen.hash}
+        standing={standingOf(view, me)}
+        csrf={csrf}
+        note={refusal?.act === "vote" ? refusal.text : undefined}
+        reason_missing={refusal?.problem.code === "VOTE_REASON_MISSING"}
+      />
+      {mayBreakGlass(view, me) ? <GlassForm view={view} hash={seen.hash} csrf={csrf} written={glass} /> : null}
+    </>
+  );
+}
+
+const NOT_DONE: Readonly<Record<Refusal["act"], string>> = {
+  vote: "Your vote was not taken.",
+  glass: "The glass was not broken.",
+  review: "The review was not closed.",
+};
+
+/** Why it was not done. What was written goes back into the form; where there is none any more, it stands here. */
+function Refused({ refusal: { act, problem, text }, view, me }: { refusal: Refusal; view: Approval; me: Me }) {
+  const has_form = {
+    vote: () => standingOf(view, me).may !== "nothing",
+    glass: () => mayBreakGlass(view, me),
+    review: () => view.break_glass?.debt === "open" && barOfReview(view.break_glass, me) === undefined,
+  };
+  return (
+    <>
+      <ProblemNote problem={problem} role="alert" />
+      <p>
+        {NOT_DONE[act]} This page shows how things stand now.
+        {problem.code === "REVIEW_DEBT_OPEN" ? (
+          <>
+            {" "}
+            <a href="/reviews">To the reviews that are owed</a>
+          </>
+        ) : null}
+      </p>
+      {has_form[act]() ? null : <Written text={text} />}
     </>
   );
 }

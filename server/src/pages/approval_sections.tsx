@@ -208,9 +208,14 @@ export function Glass({ glass, names }: { glass: BreakGlass; names: Names }) {
     <Facts
       rows={[
         ["By", <Said text={names.get(glass.actor) ?? glass.actor} />],
+        ["Broken at", <When at={glass.at} />],
         ["Reason", <Said text={glass.reason} />],
         ["Holds until", <When at={glass.until_at} />],
         ["Review", glass.debt === "open" ? <Badge tone="warn">owed</Badge> : <Badge tone="good">closed</Badge>],
+        [
+          "Reviewed by",
+          glass.closed_by === null ? null : <Said text={names.get(glass.closed_by) ?? glass.closed_by} />,
+        ],
         ["Found", glass.closed_note === null ? null : <Said text={glass.closed_note} />],
       ]}
     />

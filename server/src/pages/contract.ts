@@ -7,8 +7,19 @@ export const SESSION_COOKIE = "gantry_session";
 export const FORM_BYTES_MAX = 32 * 1024;
 /** UTF-16 code units of a vote's note, as the API has it. */
 export const VOTE_NOTE_CHARS_MAX = 2_000;
+/** UTF-16 code units of the reason for which somebody breaks the glass, as the API has them. */
+export const GLASS_FORM_CHARS_MIN = 20;
+export const GLASS_FORM_CHARS_MAX = 2_000;
+/** Minutes for which a broken glass may hold, as the API has them, and those that the form proposes. */
+export const GLASS_FORM_MINUTES_MAX = 240;
+export const GLASS_FORM_MINUTES = 30;
 /** Decisions that the inbox shows below what waits. */
 export const DECIDED_ROWS = 10;
+/** Reviews that are owed, in the inbox and in their own list: their reasons are long. */
+export const DEBT_ROWS = 3;
+export const REVIEW_ROWS = 20;
+/** Approvals of broken glasses of which `/reviews` knows what was asked; of others it shows the id. */
+export const BROKEN_NAMED_MAX = 200;
 /** Actors whose names a page knows; of others it shows the id. */
 export const NAMES_MAX = 200;
 /** Rows of one list. */

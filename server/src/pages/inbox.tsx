@@ -1,14 +1,15 @@
 import type { Approval, ApprovalStatus, BreakGlass, Page } from "@gantry/sdk";
 import { answerPage } from "./answer.tsx";
-import { DECIDED_ROWS, PAGE_ROWS } from "./contract.ts";
+import { DEBT_ROWS, DECIDED_ROWS, PAGE_ROWS, SHOWN_CELL_CHARS_MAX } from "./contract.ts";
 import { FIRST_REQUEST } from "./first_request.ts";
 import { Layout } from "./layout.tsx";
 import { namesFor, withNames } from "./names.ts";
 import { type Part, partOf, Refused, toldOf } from "./part.tsx";
-import { Badge, Code, Empty, Hash, Note, Said, Table, When } from "./parts.tsx";
-import { type Names, Pager } from "./record_parts.tsx";
+import { Badge, Code, Empty, Note, Said, Table, When } from "./parts.tsx";
+import { type Names, Pager, SaidBriefly } from "./record_parts.tsx";
+import { reviewPath } from "./reviews.tsx";
 import { type Asked, answerProblem, type PageApp } from "./session.tsx";
-import { STATUS_WORDS, standingOf, votesText } from "./standing.ts";
+import { barOfReview, STATUS_WORDS, standingOf, votesText } from "./standing.ts";
 import { countText, spanText } from "./text.ts";
 import type { Visitor } from "./visitor.ts";
 
@@ -160,21 +161,20 @@ function Debts({ debts, names, visitor }: { debts: BreakGlass[]; names: Names; v
     >
       <p>Nothing privileged starts before another person than the one who broke it has said what the review found.</p>
       <ul>
-        {debts.map(({ id, approval, actor, reason, at }) => (
+        {debts.slice(0, DEBT_ROWS).map((debt) => (
           <li>
-            <a href={`/approvals/${encodeURIComponent(approval)}`}>
-              <Said text={names.get(actor) ?? actor} /> broke the glass
-            </a>{" "}
-            at <When at={at} />: <Said text={reason} />
+            <Said text={names.get(debt.actor) ?? debt.actor} /> broke the glass at <When at={debt.at} />:{" "}
+            <SaidBriefly text={debt.reason} chars_max={SHOWN_CELL_CHARS_MAX} />
             <br />
-            {actor === visitor.me.actor.id ? (
-              "You broke it, so somebody else reviews it."
-            ) : (
-              <Hash value={`npx gantry reviews close ${id} --note "what you found"`} />
-            )}
+            {barOfReview(debt, visitor.me) ?? <a href={reviewPath(debt)}>Review it</a>}
           </li>
         ))}
       </ul>
+      {debts.length > DEBT_ROWS ? (
+        <p>
+          <a href="/reviews">All reviews</a>
+        </p>
+      ) : null}
     </Note>
   );
 }

@@ -5,7 +5,7 @@ import { seenText } from "./text.ts";
 import type { Visitor } from "./visitor.ts";
 
 /** Where a page stands in the navigation. */
-export type Place = "inbox" | "runs" | "ledger";
+export type Place = "inbox" | "reviews" | "runs" | "ledger";
 
 export interface LayoutProps {
   /** Of the page, in front of the product's name. */
@@ -20,6 +20,7 @@ export interface LayoutProps {
 
 const PLACES: readonly [Place, path: string, name: string][] = [
   ["inbox", "/", "Inbox"],
+  ["reviews", "/reviews", "Reviews"],
   ["runs", "/runs", "Runs"],
   ["ledger", "/ledger", "Ledger"],
 ];

@@ -29,7 +29,7 @@ export function ProblemNote({ problem, role }: { problem: ProblemDocument; role?
       )}
       {next_steps.map(({ text, command }) => (
         <p>
-          <Said text={text} />
+          <Said text={command === undefined ? text : text.replace(/\.$/, "")} />
           {command === undefined ? null : (
             <>
               : <Hash value={command} />

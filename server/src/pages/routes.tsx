@@ -1,8 +1,10 @@
 import type { Hono } from "hono";
-import { approvalPages } from "./approval.tsx";
+import { approvalPage } from "./approval.tsx";
 import { STYLE_AGE_S } from "./contract.ts";
+import { decisionPages } from "./decisions.tsx";
 import { inboxPage } from "./inbox.tsx";
 import { recordPages } from "./record_pages.tsx";
+import { reviewsPage } from "./reviews.tsx";
 import { createPageApp, type PageParts } from "./session.tsx";
 import { signInPages } from "./sign_in.tsx";
 import { STYLE } from "./style.ts";
@@ -19,7 +21,9 @@ export function pageRoutes(parts: PageParts): Hono {
   );
   signInPages(app, parts);
   inboxPage(app);
-  approvalPages(app);
+  reviewsPage(app);
+  approvalPage(app);
+  decisionPages(app);
   recordPages(app);
   return app.open;
 }

@@ -51,7 +51,7 @@ export function createPageApp(parts: PageParts): PageApp & { open: Hono } {
     post(path, take) {
       open.post(path, formLimit(), async (c) => {
         const form = await formOf(c);
-        const written = form.get("note") ?? undefined;
+        const written = form.get("note") ?? form.get("reason") ?? undefined;
         const token = sessionOf(c);
         if (token === undefined) return answerProblem(c, NOT_SIGNED_IN, { written });
         const sent = { token, csrf: form.get("csrf") };

@@ -78,8 +78,9 @@ border-bottom:1px solid var(--line)}
 details{margin:1rem 0}
 summary{cursor:pointer;color:var(--link)}
 label{display:block;font-weight:600;margin:.75rem 0 .25rem}
-input[type=text],input[type=search],select,textarea{width:100%;max-width:46rem;font:inherit;padding:.5rem;color:var(--ink);
+input[type=text],input[type=search],input[type=number],select,textarea{width:100%;max-width:46rem;font:inherit;padding:.5rem;color:var(--ink);
 background:var(--ground);border:1px solid var(--soft);border-radius:.3rem}
+input[type=number]{width:8rem}
 textarea{min-height:6rem;resize:vertical}
 button,.button{font:inherit;font-weight:600;padding:.5rem 1.1rem;border:1px solid transparent;border-radius:.3rem;cursor:pointer;
 background:var(--act);color:var(--on-act);text-decoration:none}

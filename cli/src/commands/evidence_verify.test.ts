@@ -41,6 +41,25 @@ describe("gantry evidence verify", () => {
     expect(out).toMatch(/warning No saved checkpoint was compared/);
   });
 
+  it("says which proofs votes have, and nothing of votes where there are none", async () => {
+    const vote = (n: number, data: object) => {
+      const { id } = makeEntry(n);
+      return { id, body: Buffer.from(JSON.stringify({ at: n, data, id, kind: "approval.voted", v: 1 })), private: {} };
+    };
+    const votes = new NaiveLog([vote(0, { proof_hash: "ab".repeat(32) }), vote(1, {})], [signer]);
+    await file("votes", votes.bundle([0, 1]));
+    await file("voted", votes.bundle([0]));
+    const row = async (name: string) => (await gantry([name, "--key", "log.pub"])).out.replaceAll(/\s+/g, " ");
+    expect(await row("votes")).toContain(
+      "votes 2 votes: 1 with a service proof, which is the server's word and is not judged here; " +
+        "1 without a proof of a known kind",
+    );
+    expect(await row("voted")).toMatch(/votes 1 vote: 1 with a service proof, [^;]*not judged here warning/);
+    expect(await row("bundle")).not.toContain("vote");
+    const { out } = await gantry(["votes", "--key", "log.pub", "--json"]);
+    expect(JSON.parse(out)).toMatchObject({ bundle: { votes: { count: 2, service: 1, unproved: 1 } } });
+  });
+
   it("names the stretches that a bundle does not show", async () => {
     await file("gaps", log.bundle([1, 2, 4, 9]));
     const { out } = await gantry(["gaps", "--key", "log.pem"]);

@@ -101,7 +101,17 @@ function bundleRows(bundle: NonNullable<Report["bundle"]>): [string, string][] {
     "opened",
     `${opened} of ${count(sealed, "private value")}, ${asked}${opened > 0 ? "; each is what was committed to" : ""}`,
   ]);
+  if (bundle.votes.count > 0) rows.push(["votes", votesText(bundle.votes)]);
   return rows;
+}
+
+/** An entry names its proof by a hash: what is said is which kind it is, and not that it was checked. */
+function votesText({ count: all, service, unproved }: NonNullable<Report["bundle"]>["votes"]): string {
+  const kinds = [
+    service > 0 ? `${service} with a service proof, which is the server's word and is not judged here` : "",
+    unproved > 0 ? `${unproved} without a proof of a known kind` : "",
+  ];
+  return `${count(all, "vote")}: ${kinds.filter((text) => text !== "").join("; ")}`;
 }
 
 function rangeText({ from, to }: Range): string {

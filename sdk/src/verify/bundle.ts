@@ -6,6 +6,7 @@ import { checkOpened, type Entry, notInLog, readEntry } from "./entry.ts";
 import type { PublicKey } from "./keys.ts";
 import { leafHash, Paths } from "./merkle.ts";
 import { bad, isProblem, type Place, placed, unusable } from "./problem.ts";
+import { type VoteFindings, Votes } from "./votes.ts";
 
 /** Gaps that are told apart; the rest are counted. */
 export const GAPS_SHOWN_MAX = 20;
@@ -33,6 +34,8 @@ export interface BundleFindings {
   opened: number;
   /** Private values that the entries committed to, the opened ones among them. */
   sealed: number;
+  /** Which proofs the votes among the entries have. */
+  votes: VoteFindings;
 }
 
 /**
@@ -86,6 +89,7 @@ class Bundle {
   #gap_count = 0;
   #opened = 0;
   #sealed = 0;
+  readonly #votes = new Votes();
 
   constructor(keys: readonly PublicKey[]) {
     this.#keys = keys;
@@ -125,6 +129,7 @@ class Bundle {
       fields,
       opened: this.#opened,
       sealed: this.#sealed,
+      votes: this.#votes.findings(),
     };
   }
 
@@ -148,6 +153,7 @@ class Bundle {
     } catch (error) {
       throw placed(error, { index: i });
     }
+    this.#votes.take(entry);
     this.#opened += open.length;
     this.#count += 1;
   }

@@ -16,6 +16,8 @@ export interface Entry {
   kind: string;
   /** Milliseconds UTC, as the log's clock had it. */
   at: number;
+  /** What it says in the clear; empty when it says nothing. */
+  data: Readonly<Record<string, unknown>>;
   /** Private field to commitment, 64 hex digits. */
   sealed: Readonly<Record<string, string>>;
 }
@@ -27,14 +29,14 @@ export interface Entry {
  */
 export function readEntry(body: Uint8Array): Entry {
   const value = parseBody(body);
-  const { v, id, kind, at, sealed = {} } = value;
+  const { v, id, kind, at, data, sealed = {} } = value;
   if (v !== 1) throw bad("body", "The entry is of a version that this verifier does not know; it knows 1.");
   if (!isName(id) || !isName(kind) || typeof at !== "number" || !Number.isSafeInteger(at)) {
     throw bad("body", "The entry lacks its id, its kind or its time.");
   }
   if (!isCommitments(sealed))
     throw bad("body", "The entry's commitments are not 64 hex digits for each field.", { entry: id });
-  return { id, kind, at, sealed };
+  return { id, kind, at, data: isRecord(data) ? data : {}, sealed };
 }
 
 /** The answer when no path leads from this body to the root. What it calls itself helps to find it, and proves nothing. */

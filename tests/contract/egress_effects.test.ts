@@ -1,15 +1,17 @@
 import { cp, rm } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { intentOf, openEffects, sending } from "../fixtures/effects_ground.ts";
+import { FENCE_KEPT_MS } from "../../server/src/egress/contract.ts";
+import { intentOf, openEffects, sending, sweepAhead } from "../fixtures/effects_ground.ts";
 import { startEffects } from "../fixtures/effects_process.ts";
 import { engine } from "../fixtures/engine.ts";
 import { need } from "../fixtures/need.ts";
 import { postgresMissing, startPostgres } from "../fixtures/postgres.ts";
-import { approvedEffects, effectHistories } from "./egress_effects_suite.ts";
+import { approvedEffects, effectHistories, sweptFences } from "./egress_effects_suite.ts";
 
 describe("effects on SQLite", () => {
   effectHistories();
   approvedEffects();
+  sweptFences();
 });
 
 describe("effects on PostgreSQL", () => {
@@ -24,6 +26,7 @@ describe("effects on PostgreSQL", () => {
 
   effectHistories();
   approvedEffects();
+  sweptFences();
 
   it("a process that slept while another took its run over sends nothing more", async () => {
     const ground = await openEffects({ node: { id: "node_b", boot: "boot_1" } });
@@ -46,6 +49,12 @@ describe("effects on PostgreSQL", () => {
       zombie.process.kill("SIGCONT");
       expect(await zombie.heard()).toMatchObject({ did: "intend", code: "EGRESS_FENCED" });
       expect(await zombie.do({ do: "intend", honoured: true, body: "c" })).toMatchObject({ code: "EGRESS_FENCED" });
+      zombie.process.kill("SIGSTOP");
+      zombie.tell({ do: "intend", honoured: true, body: "d" });
+      // The zombie sleeps for as long as fences are kept, and its own clock says nothing of that.
+      expect(await sweepAhead(ground, FENCE_KEPT_MS + 1)).toBe(1);
+      zombie.process.kill("SIGCONT");
+      expect(await zombie.heard()).toMatchObject({ did: "intend", code: "EGRESS_FENCED" });
       const kinds = (await ground.told(subject)).map(({ kind, data }) => [kind, data["epoch"] ?? data["state"]]);
       expect(kinds).toEqual([
         ["effect.intended", 1],

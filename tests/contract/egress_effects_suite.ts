@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type EgressIdentity, INTENT_AGE_MS_MAX } from "../../server/src/egress/contract.ts";
+import { type EgressIdentity, FENCE_KEPT_MS, INTENT_AGE_MS_MAX } from "../../server/src/egress/contract.ts";
 import type { DoorEffects } from "../../server/src/egress/parts.ts";
 import { isGantryError } from "../../server/src/kernel/errors.ts";
 import type { ApprovalId, RunId } from "../../server/src/kernel/ids.ts";
@@ -13,6 +13,7 @@ import {
   openEffects,
   RULE,
   sending,
+  sweepAhead,
 } from "../fixtures/effects_ground.ts";
 import { openGates } from "../fixtures/gates_ground.ts";
 
@@ -186,6 +187,36 @@ export function effectHistories(): void {
     await effects.demandCurrent();
     await ground.storage.write((tx) => ground.book.fence(tx, { tenant: who.tenant, root: who.root, epoch: 2 }));
     await expect(effects.demandCurrent()).rejects.toMatchObject({ code: "EGRESS_FENCED" });
+  });
+}
+
+/** What holds when fences are gone, on any engine. */
+export function sweptFences(): void {
+  let ground: EffectsGround;
+  beforeEach(async () => {
+    ground = await openEffects();
+  });
+  afterEach(() => ground.remove());
+
+  it("of a sweep and an attempt that its fence held back, whatever comes first, nothing is sent", async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const who = ground.who();
+      const { tenant, root } = who;
+      const zombie = ground.another({ id: "node_b", boot: "boot_1" }).open(who);
+      await ground.storage.write((tx) => ground.book.abandon(tx, { tenant, root, epoch: 2 }));
+      const [intended, swept] = await Promise.all([
+        zombie.intend(intentOf(who)).then(
+          ({ kind }) => kind,
+          (error: { code: string }) => error.code,
+        ),
+        sweepAhead(ground, FENCE_KEPT_MS + 1),
+      ]);
+      expect([intended, swept]).toEqual(["EGRESS_FENCED", 1]);
+      const again = await zombie.intend(intentOf(who)).catch((error: { code: string }) => error.code);
+      expect(again).toBe("EGRESS_FENCED");
+      // The next round's attempt is held back by its own fence, and not by this round's mark.
+      await ground.storage.write((tx) => tx.run("DELETE FROM egress_fence_mark WHERE one = 1", [], 1));
+    }
   });
 }
 

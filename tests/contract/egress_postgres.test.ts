@@ -23,8 +23,10 @@ describe("egress on PostgreSQL", { shuffle: false }, async () => {
 
   tests("secrets/secret_list", () => import("../../server/src/egress/secrets/secret_list.test.ts"));
   tests("secrets/leases", () => import("../../server/src/egress/secrets/leases.test.ts"));
+  tests("secrets/rewrap", () => import("../../server/src/egress/secrets/rewrap.test.ts"));
   tests("effects/effects", () => import("../../server/src/egress/effects/effects.test.ts"));
   tests("effects/fences", () => import("../../server/src/egress/effects/fences.test.ts"));
+  tests("effects/fence_sweep", () => import("../../server/src/egress/effects/fence_sweep.test.ts"));
   tests("effects/blocked", () => import("../../server/src/egress/effects/blocked.test.ts"));
 
   it("they were really there", async () => {

@@ -168,6 +168,39 @@ describe("what leaves a run, by the command line", () => {
     expect((await run(["secrets", "rm", "api-token"])).code).toBe(0);
   });
 
+  it("a secret is what it was after it was wrapped with a new key, by somebody who stopped the server for it", async () => {
+    expect((await run(["secrets", "set", "api-token"], { input: SECRET })).code).toBe(0);
+    const rewrap = ["secrets", "rewrap", "--data", server.data];
+    const refused = await run(rewrap);
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toContain("A server runs on this data directory");
+    await server.stop();
+    const done = await said<{ key: string; before: string[] }>(rewrap);
+    expect(done).toMatchObject({ secrets: 1, tenants: 1, resumed: false, by: "owner" });
+    expect(done.before).not.toContain(done.key);
+    const again = await run(rewrap);
+    expect(again.code, again.stderr).toBe(0);
+    expect(again.stdout).toMatch(/^1 secret of 1 tenant is wrapped with the key [0-9a-f]{16}, by owner/);
+    expect(again.stdout).toContain("keys/secrets.key");
+    const audit = await run(["evidence", "audit", "--store", server.data]);
+    expect(audit.code, audit.stdout + audit.stderr).toBe(0);
+    await server.restart();
+
+    const url = `http://${HOST}:${port}`;
+    const words = ["run", "main.ts", "--contract", "things", "--target", "staging", "--input", JSON.stringify({ url })];
+    const out = await run(words);
+    expect(out.code, out.stderr).toBe(0);
+    expect(seen.at(-1)?.headers).toMatchObject({ authorization: `Bearer ${SECRET}` });
+    const { items } = await said<{ items: Entry[] }>(["evidence", "list", "--kind", "secrets.rewrapped"]);
+    expect(items).toHaveLength(2);
+    expect(items.map(({ data }) => data?.["key"])).toContain(done.key);
+    const copy = join(home, "copy");
+    expect((await run(["backup", copy, "--data", server.data])).code).toBe(0);
+    const verified = await run(["backup", "verify", copy]);
+    expect(verified.stdout + verified.stderr).toContain("agrees with its ledger");
+    expect((await run(["secrets", "rm", "api-token"])).code).toBe(0);
+  });
+
   it("services are named, listed and taken out", async () => {
     const fields = ["--class", "source-control", "--environment", "production", "--host", "api.github.com"];
     expect((await run(["egress", "services", "set", "github-api", ...fields])).code).toBe(0);

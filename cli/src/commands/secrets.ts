@@ -3,10 +3,12 @@ import { type Command, command, type Group } from "../arguments.ts";
 import { connect, data_arg, json_arg } from "../connect.ts";
 import { EXIT } from "../exit.ts";
 import { usage } from "../failure.ts";
+import type { Installation } from "../installation.ts";
 import type { Column } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { minute, oneLine } from "../text.ts";
 import { printTable } from "./runs.ts";
+import { rewrapCommand } from "./secrets_rewrap.ts";
 
 const NEVER_IN_WORDS =
   "A secret is not given on the command line: every user of this machine can see it there while the command runs, and " +
@@ -17,11 +19,16 @@ export const SECRET_BYTES_MAX = 64 * 1024;
 const name_arg = { name: { type: "positional", required: true, description: "a secret's name" } } as const;
 
 /** `gantry secrets …` */
-export function secretsGroup(io: Terminal): Group {
+export function secretsGroup(io: Terminal, installation: Installation): Group {
   return {
     kind: "group",
     summary: "what calls are made with, and code never sees",
-    commands: { set: setCommand(io), list: listCommand(io), rm: removeCommand(io) },
+    commands: {
+      set: setCommand(io),
+      list: listCommand(io),
+      rm: removeCommand(io),
+      rewrap: rewrapCommand(io, installation),
+    },
   };
 }
 

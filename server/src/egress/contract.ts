@@ -4,7 +4,7 @@ import type { ChainLink, Principal } from "../identity/contract.ts";
 import { defineErrors, type NextStep } from "../kernel/errors.ts";
 import type { ApprovalId, BlockedCallId, LeaseId, TenantId } from "../kernel/ids.ts";
 import type { DataClass, PolicyView } from "../policy/contract.ts";
-import type { Tx } from "../storage/contract.ts";
+import type { Reader, Tx } from "../storage/contract.ts";
 
 export const PROTOCOLS = ["http", "https", "ws", "wss", "tcp", "tls"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -21,6 +21,8 @@ export interface EgressIdentity {
   root: string;
   /** The attempt. A root's newer epoch shuts out all older ones. */
   epoch: number;
+  /** When the attempt was made ready, milliseconds UTC. It never moves: long afterwards nothing is intended. */
+  began_at: number;
   view: PolicyView;
   /** What people approved, and the gates that it holds open. */
   approval: { id: ApprovalId; gates: readonly string[] } | null;
@@ -149,6 +151,8 @@ export interface Egress {
    * older one still does changes nothing any more, and what it intended and did not end is `unknown`.
    */
   fence(tx: Tx, of: { tenant: TenantId; root: string; epoch: number }): Promise<void>;
+  /** Calls of one attempt that may have changed something, known or not how they ended; of one whose door cannot tell. */
+  effects(reader: Reader, of: { root: string; epoch: number }): Promise<number>;
   /** In the unit that ends all of it: no attempt will come that could be given an answer again. */
   forget(tx: Tx, of: { root: string }): void;
   leases: {
@@ -292,6 +296,8 @@ export const secrets_errors = defineErrors("SECRETS", {
     whose: "gantry",
     title: "The secrets were sealed with a key that is not here.",
   },
+  KEY_FILE: { status: 500, retry: "never", whose: "gantry", title: "The file with the keys of secrets is damaged." },
+  NONE: { status: 409, retry: "never", whose: "caller", title: "There are no secrets." },
 });
 
 /** UTF-16 code units of a host in a summary: DNS allows 253, a port adds 6. */
@@ -342,9 +348,11 @@ export const DNS_TTL_MS_MAX = 60_000;
 export const DNS_CACHED_MAX = 4_096;
 /** How long it is remembered that a name has no address. */
 export const DNS_NEGATIVE_MS = 5_000;
-/** What is searched of a body for what looks like a secret, and calls that wait for it. */
+/** What is searched of a body at a time for what looks like a secret. */
 export const DLP_WINDOW_BYTES_MAX = 256 * 1024;
+/** Such pieces that wait to be searched, of all tenants and of one; tenants take turns. */
 export const DLP_QUEUE_MAX = 64;
+export const DLP_TENANT_QUEUE_MAX = 32;
 /** What an encoded answer may become when it is searched, and how many times its size. */
 export const SCAN_DECODED_BYTES_MAX = 32 * 1024 * 1024;
 export const SCAN_RATIO_MAX = 100;
@@ -359,6 +367,16 @@ export const EGRESS_LOG_MS_MAX = 30 * 86_400_000;
 export const EFFECT_BODY_BYTES_MAX = 64 * 1024;
 /** How long ends of effects may wait to be written together. */
 export const EFFECT_BATCH_MS_MAX = 250;
+/**
+ * A fence, and what is known of its run's calls, is kept so long after it was moved last. Attempts last minutes: whatever
+ * comes of an older one comes from a machine that slept.
+ */
+export const FENCE_KEPT_MS = 30 * 86_400_000;
+/** By how much the clocks of nodes may differ for a swept fence to hold back everything that it held back before. */
+export const FENCE_SKEW_MS = 86_400_000;
+/** How often fences are swept, and how many in one unit. */
+export const FENCE_SWEEP_MS = 3_600_000;
+export const FENCES_SWEPT_MAX = 50;
 /** An intent older than this when the call is sent is held against the fence once more. */
 export const INTENT_AGE_MS_MAX = 2_000;
 export const BLOCKED_CALLS_MAX = 1_000;
@@ -366,6 +384,8 @@ export const BLOCKED_BODY_BYTES_MAX = 1024 * 1024;
 export const BLOCKED_MS_MAX = 7 * 86_400_000;
 export const SECRET_BYTES_MAX = 64 * 1024;
 export const SECRETS_PER_TENANT_MAX = 500;
+/** Secrets of one tenant that are wrapped with another key in one unit; an entry has digests of no more than 64 rows. */
+export const SECRETS_REWRAPPED_MAX = 50;
 /** The newest leases of a tenant that have not expired, as they are listed. */
 export const LEASES_LISTED_MAX = 500;
 export const SERVICES_PER_TENANT_MAX = 500;

@@ -13,13 +13,14 @@ import type { DoorDeps } from "./door/deps.ts";
 import { openDoor } from "./door/door.ts";
 import { BlockedCalls } from "./effects/blocked.ts";
 import { EffectBook } from "./effects/effects.ts";
+import { FenceSweep } from "./effects/fence_sweep.ts";
 import { effectKeys } from "./effects/seal.ts";
 import type { DlpScanner } from "./guards/deps.ts";
 import { createGuards } from "./guards/guards.ts";
 import { keepLogs } from "./logs.ts";
 import type { Denies, Dialer, Resolver } from "./parts.ts";
 import { createResend } from "./resend.ts";
-import { secretKeys } from "./secrets/key_wrap.ts";
+import { type KeyWrap, secretKeys } from "./secrets/key_wrap.ts";
 import { grantsOf } from "./secrets/lease_grants.ts";
 import { LeaseBook } from "./secrets/leases.ts";
 import { unknownSecret } from "./secrets/refusals.ts";
@@ -36,6 +37,8 @@ export interface EgressParts {
   metrics: Metrics;
   /** What everything that this room seals is sealed with is derived from; 32 bytes. */
   state_key: Uint8Array;
+  /** What wraps secrets, where that is not derived from the state key any more. */
+  secret_keys?: KeyWrap | undefined;
   /** This machine, and this start of the process. */
   node: { readonly id: string; readonly boot: string };
   policy: Pick<Policy, "open" | "watch">;
@@ -57,7 +60,7 @@ export interface EgressLife extends Egress {
   readonly lease_list: LeaseList;
   readonly blocked: BlockedCallList;
   /**
-   * Before anything is started. @returns effects of earlier starts of this node of which nobody knows how they ended.
+   * Before anything is started; fences that have served are swept from now on. @returns effects of earlier starts of this node of which nobody knows how they ended.
    * @throws SECRETS_KEY_MISMATCH
    */
   recover(): Promise<number>;
@@ -68,10 +71,11 @@ export interface EgressLife extends Egress {
 /** Builds the room. Call before the timers of storage start: it registers their handlers. */
 export function createEgress(parts: EgressParts): EgressLife {
   const { storage, denies, state_key } = parts;
-  const keys = secretKeys(state_key);
+  const keys = parts.secret_keys ?? secretKeys(state_key);
   const leases = new LeaseBook({ ...parts, keys });
   const secrets = new Secrets({ ...parts, keys, leases });
   const effects = new EffectBook({ ...parts, keys: effectKeys(state_key) });
+  const fences = new FenceSweep(parts);
   const guards = createGuards(parts);
   const shared = { ...parts, effects, leases, guards, watch: watchAll(parts) };
   const resend = createResend({ ...parts, doors: shared, effects, leases });
@@ -86,6 +90,7 @@ export function createEgress(parts: EgressParts): EgressLife {
       // A first attempt has none before it.
       if (of.epoch > 1) await effects.abandon(tx, of);
     },
+    effects: (reader, of) => effects.count(reader, of),
     forget: (tx, of) => effects.forget(tx, of),
     leases: {
       async demand(tenant, view) {
@@ -99,6 +104,7 @@ export function createEgress(parts: EgressParts): EgressLife {
     explain: async (tenant, view, asked) => explainCall(view, asked, await denies.of(tenant)),
     async recover() {
       await secrets.checkKeys();
+      await fences.start();
       return effects.recover();
     },
     close: () => effects.close(),

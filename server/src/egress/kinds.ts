@@ -8,6 +8,14 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 export const kinds = {
   "secret.set": z.strictObject({ secret: z.string(), version: count }),
   "secret.removed": z.strictObject({ secret: z.string(), version: count }),
+  /** Some secrets of the tenant are wrapped with another key from now on; their values are as they were. */
+  "secrets.rewrapped": z.strictObject({
+    /** Names the key and does not tell it. */
+    key: z.string(),
+    secrets: count,
+    /** The account of the machine where it was done. */
+    operator: z.string(),
+  }),
   "service.set": z.strictObject({ service: z.string(), hash: sha256 }),
   "service.removed": z.strictObject({ service: z.string() }),
   "lease.issued": z.strictObject({

@@ -79,7 +79,7 @@ describe("the log of what a run called", () => {
         ["run_older", 3],
       ] as const) {
         const place = { root: scope.split("/")[0]!, subject: scope, node: "node_a", boot: "boot_1" };
-        const call = { host: "api.example", method: "POST", intended_at: clock.now() };
+        const call = { host: "api.example", method: "POST", intended_at: clock.now(), began_at: clock.now() };
         insertIntent(tx, { scope, key: `key_${n}`, tenant_id: ground.owner.tenant, epoch: 1, ...place, ...call });
         const ended = { state: "done" as const, status: 200, response_sealed: null, ended_at: clock.now() };
         updateEnded(tx, { scope, key: `key_${n}`, root: place.root, epoch: 1, ...ended });

@@ -50,6 +50,7 @@ export function createResend({ storage, clock, doors, effects, leases }: ResendP
       scope: call.scope,
       root: call.id,
       epoch: 1,
+      began_at: clock.now(),
       view: call.view,
       approval: null,
       deadline_at: clock.now() + RETRY_MS_MAX,

@@ -67,13 +67,19 @@ export async function readDay(reader: Reader, tenant: string, contract: string, 
   return row === undefined ? { run_ms: 0, effects: 0 } : dayRow.parse(row);
 }
 
-/** A run has ended: for its contract and for its tenant. */
-export function addToDay(tx: Tx, tenant: string, contract: string, day: string, { run_ms, effects }: DayUse): void {
+/** For its contract and for its tenant. @param use.runs  1 of a run that has ended, 0 of an attempt that was lost. */
+export function addToDay(
+  tx: Tx,
+  tenant: string,
+  contract: string,
+  day: string,
+  { runs, run_ms, effects }: DayUse & { runs: 0 | 1 },
+): void {
   tx.run(
-    `INSERT INTO run_days (tenant, contract, day, runs, run_ms, effects) VALUES (?, ?, ?, 1, ?, ?), (?, ?, ?, 1, ?, ?)
-       ON CONFLICT (tenant, contract, day) DO UPDATE SET runs = run_days.runs + 1,
+    `INSERT INTO run_days (tenant, contract, day, runs, run_ms, effects) VALUES (?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (tenant, contract, day) DO UPDATE SET runs = run_days.runs + excluded.runs,
          run_ms = run_days.run_ms + excluded.run_ms, effects = COALESCE(run_days.effects, 0) + excluded.effects`,
-    [tenant, ALL_CONTRACTS, day, run_ms, effects, tenant, contract, day, run_ms, effects],
+    [tenant, ALL_CONTRACTS, day, runs, run_ms, effects, tenant, contract, day, runs, run_ms, effects],
     2,
   );
 }

@@ -48,7 +48,8 @@ beforeEach(() => {
     },
   };
   const { storage, ledger } = ground;
-  charges = new Charges({ storage, ledger, clock, log: silentLogger, identity });
+  const egress = { effects: async () => 0 };
+  charges = new Charges({ storage, ledger, clock, log: silentLogger, identity, egress });
 });
 afterEach(async () => {
   for (const table of ["runs", "run_trees", "run_days"])
@@ -241,7 +242,7 @@ describe("the tree of runs that start each other", () => {
 
 describe("the day's budget", () => {
   const fill = (contract: string, run_ms: number) =>
-    ground.storage.write((tx) => addToDay(tx, ground.owner.tenant, contract, DAY, { run_ms, effects: 0 }));
+    ground.storage.write((tx) => addToDay(tx, ground.owner.tenant, contract, DAY, { runs: 1, run_ms, effects: 0 }));
 
   it("of a contract is what its ended runs have used, and is over when it is used up", async () => {
     await fill("scratch", 999);

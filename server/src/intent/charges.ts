@@ -1,3 +1,4 @@
+import type { Egress } from "../egress/contract.ts";
 import type { Ledger } from "../evidence/contract.ts";
 import type { Principal } from "../identity/contract.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -7,7 +8,7 @@ import type { PolicyView } from "../policy/contract.ts";
 import type { Storage, Tx } from "../storage/contract.ts";
 import { type Overrun, overrunOf } from "./budgets.ts";
 import { REFUSED_BUDGETS_MAX, REFUSED_ENTRY_MS } from "./contract.ts";
-import { chargeDay, type DayLimits, demandDay, type SettingsSource, TenantDays } from "./days.ts";
+import { chargeDay, chargeLost, type DayLimits, demandDay, type SettingsSource, TenantDays } from "./days.ts";
 import { refusedEntry } from "./entries.ts";
 import type { Passage } from "./passage.ts";
 import type { Companion, Creation } from "./recorder.ts";
@@ -20,6 +21,7 @@ export interface ChargesDeps {
   clock: Clock;
   log: Logger;
   identity: SettingsSource;
+  egress: Pick<Egress, "effects">;
 }
 
 /** Refusals past one budget since the last entry about them. */
@@ -80,6 +82,12 @@ export class Charges implements Companion {
   async ended(tx: Tx, row: RunRow, { departed }: Passage): Promise<void> {
     chargeTree(tx, row);
     chargeDay(tx, row, departed?.summary?.effects ?? 0);
+  }
+
+  /** No door tells what a lost attempt called: the rows of its effects do, whatever is known of how they ended. */
+  async lost(tx: Tx, row: RunRow, attempt: number): Promise<void> {
+    const { egress, clock } = this.#d;
+    chargeLost(tx, row, clock.now(), await egress.effects(tx, { root: row.id, epoch: attempt }));
   }
 
   /**

@@ -56,7 +56,12 @@ export function chargeDay(tx: Tx, row: RunRow, effects: number): void {
   const slot_ms = ended_at - admitted_at;
   // Of a run that was lost nobody knows how long it went on; not longer than it might.
   const run_ms = row.startup_us === null ? Math.min(slot_ms, row.limits.wall_ms) : slot_ms;
-  addToDay(tx, tenant, contract, dayOf(ended_at), { run_ms, effects });
+  addToDay(tx, tenant, contract, dayOf(ended_at), { runs: 1, run_ms, effects });
+}
+
+/** In the unit that takes an attempt from whoever had it: its calls that may have changed something. */
+export function chargeLost(tx: Tx, { tenant, contract }: RunRow, now: number, effects: number): void {
+  if (effects > 0) addToDay(tx, tenant, contract, dayOf(now), { runs: 0, run_ms: 0, effects });
 }
 
 /** Where the settings of tenants are; identity/ has them. */

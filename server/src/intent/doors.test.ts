@@ -12,7 +12,9 @@ import type { Job, RunDoor } from "../execution/contract.ts";
 import { GantryError } from "../kernel/errors.ts";
 import { sha256Hex } from "../kernel/hash.ts";
 import { ROWS_MAX } from "../storage/contract.ts";
+import { ALL_CONTRACTS, readDay } from "./budget_store.ts";
 import type { RunRequest, RunView } from "./contract.ts";
+import { dayOf } from "./days.ts";
 import { run_counts } from "./history_store.ts";
 
 /** The ways out of runs: real doors, a real name server and real upstreams; only the guest is a script. */
@@ -54,6 +56,8 @@ beforeAll(async () => {
   await contract("lacking", { extends: "read-only", egress: [rule({ secret: { name: "nowhere", slot: "bearer" } })] });
   await contract("writer", { ...mutation, egress: [writes], idempotent: true });
   await contract("changer", { ...mutation, egress: [rule({ secret, methods: ["GET", "POST"] })], idempotent: true });
+  await contract("doubtful", { ...mutation, egress: [writes], budgets_day: { effects: 1 } });
+  await contract("sparing", { ...mutation, egress: [writes], budgets_day: { effects: 1 } });
   await contract("frugal", { ...mutation, egress: [writes], budgets_day: { effects: 1 } });
   await house.egress.secrets.set(house.owner, secret.name, Buffer.from("s3cr3t-of-the-tracker"));
 });
@@ -289,6 +293,20 @@ describe("calls that may change something", () => {
   });
 });
 
+describe("a call of which nobody knows how it ended", () => {
+  it("counts against the contract's day as one that was done", async () => {
+    const cut: Script = async (_job, door) => {
+      call(door, "/v1/hang", { method: "POST" }).catch(() => undefined);
+      await eventually(() => heard.length === 1, "the call to arrive");
+      return {};
+    };
+    const run = await submit(cut, { contract: "doubtful" });
+    const ended = (await house.entriesOf(run.id)).filter(({ kind }) => kind === "effect.ended");
+    expect(ended.map(({ data }) => data["state"])).toEqual(["unknown"]);
+    expect((await refusal(submit(() => ({}), { contract: "doubtful" }))).code).toBe("RUN_TENANT_BUDGET");
+  });
+});
+
 describe("an attempt that was lost", () => {
   it("is fenced, its intents are unknown, its leases are ended, and the next attempt has a door of its own", async () => {
     const directory = house.directory;
@@ -331,11 +349,44 @@ describe("an attempt that was lost", () => {
     ]);
     const ended = (await house.entriesOf(id)).filter(({ kind }) => kind === "effect.ended");
     expect(ended.map(({ data }) => data["state"])).toEqual(["done", "unknown", "done"]);
+    const day = await readDay(house.storage, house.owner.tenant, "changer", dayOf(Date.now()));
+    // By the door of the attempt that ended, and by the rows of the one that was lost, whatever became of its calls.
+    expect(day.effects).toBe(3);
     const leases = await leasesOf(id);
     expect([leases.length, leases.every(({ revoked_at }) => revoked_at !== null)]).toEqual([2, true]);
     expect((await hanging)?.status).not.toBe(200);
     // The old process is gone; its door, had it only slept, would not have been.
     expect((await call(old as RunDoor, "/v1/zombie", { method: "POST" }).catch(() => undefined))?.status).not.toBe(200);
     expect(heard).toHaveLength(3);
+  });
+
+  it("has used what it called of the contract's day, known or not, also when nobody takes the run up again", async () => {
+    const directory = house.directory;
+    let old: RunDoor | undefined;
+    const reached = new Promise<void>((resolve) => {
+      house.pool.script = (_job, door) => {
+        old = door;
+        resolve();
+        return new Promise(() => {});
+      };
+    });
+    const { id } = await house.runs.submit(house.owner, ask({ contract: "sparing", wait_ms: 0 }));
+    await reached;
+    const hanging = call(old as RunDoor, "/v1/hang", { method: "POST" }).catch(() => undefined);
+    await eventually(() => heard.length === 1, "the call that hangs");
+    const before = await readDay(house.storage, house.owner.tenant, ALL_CONTRACTS, dayOf(Date.now()));
+    await house.crash();
+    await hanging;
+
+    house = await openRunsGround({ directory, boot: "boot-3", resolvers: [names.address] });
+    await house.runs.recover();
+    expect((await house.runs.get(house.owner, id)).termination).toBe("node_lost");
+    const after = await readDay(house.storage, house.owner.tenant, ALL_CONTRACTS, dayOf(Date.now()));
+    expect(after.effects - before.effects).toBe(1);
+    const error = await refusal(submit(() => ({}), { contract: "sparing" }));
+    expect([error.code, error.parts.detail]).toEqual([
+      "RUN_TENANT_BUDGET",
+      expect.stringContaining("may use 1 calls that change something a day and has used 1"),
+    ]);
   });
 });

@@ -21,7 +21,7 @@ import type { Companion } from "./recorder.ts";
 import type { RunRow } from "./store.ts";
 
 /** What this room asks of egress/. */
-export type RunEgress = Pick<Egress, "door" | "fence" | "forget" | "leases" | "logs">;
+export type RunEgress = Pick<Egress, "door" | "fence" | "effects" | "forget" | "leases" | "logs">;
 
 export interface DoorDeps {
   egress: RunEgress;
@@ -140,6 +140,7 @@ function identityOf(row: RunRow, view: PolicyView, now: number): EgressIdentity 
     scope: id,
     root: id,
     epoch: attempt,
+    began_at: now,
     view,
     approval: approval === null ? null : { id: approval as ApprovalId, gates: gateNames(facts?.gate?.name ?? "") },
     deadline_at: now + RUNNER_WAIT_MS_MAX + limits.wall_ms,

@@ -5,6 +5,6 @@ import type { DlpAnswer, DlpAsk } from "./dlp.ts";
 
 const search = new DlpSearch();
 
-parentPort?.on("message", ({ id, window }: DlpAsk) => {
-  parentPort?.postMessage({ id, found: search.find(window) } satisfies DlpAnswer);
+parentPort?.on("message", ({ id, window, bytes }: DlpAsk) => {
+  parentPort?.postMessage({ id, found: search.find(window), bytes } satisfies DlpAnswer);
 });

@@ -206,7 +206,7 @@ describe("a person", () => {
     const refused: [Contract, string][] = [
       [NOTHING, "POLICY_NO_PERMIT"],
       [{ ...CONTRACT, class: "read-only" }, "POLICY_CLASS"],
-      [{ ...CONTRACT, gates: [gate("people", "egress.retry")] }, "POLICY_FORBIDDEN"],
+      [{ ...CONTRACT, gates: [gate("people", "*")] }, "POLICY_FORBIDDEN"],
     ];
     for (const [contract, code] of refused) {
       current = contract;
@@ -214,6 +214,13 @@ describe("a person", () => {
     }
     expect(resent).toEqual([]);
     expect((await blocked.show(ground.owner, id)).state).toBe("waiting");
+    const error = await blocked.retry(ground.owner, id).catch((refused: unknown) => refused);
+    expect(error).toMatchObject({
+      parts: {
+        detail: expect.stringContaining("Make the call again in a run under the contract as it is now"),
+        next_steps: [{ command: `gantry egress blocked drop ${id}` }],
+      },
+    });
   });
 
   it("may try again what got no answer, or one that says that it was not done, under the same key", async () => {

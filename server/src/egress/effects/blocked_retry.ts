@@ -24,13 +24,21 @@ export function demandRetry(
     principal: { actor: last.actor, kind: last.kind, for: first.actor },
     context: { host, port, protocol, method, path },
   });
-  if (decision.verdict !== "allow") throw refusalOf(view, decision);
+  if (decision.verdict !== "allow") throw refusalOf(view, decision, id);
 }
 
-function refusalOf({ ref, snapshot }: PolicyView, { verdict, reasons, gates }: Decision): GantryError {
+function refusalOf({ ref, snapshot }: PolicyView, { verdict, reasons, gates }: Decision, id: string): GantryError {
   if (verdict === "needs_human") {
+    const gate = `The gate ${gates[0]?.name} of the contract ${ref.name}`;
     return new GantryError(policy_errors.FORBIDDEN, {
-      detail: `The gate ${gates[0]?.name} of the contract ${ref.name} asks people about retries, which cannot be approved one by one. Take egress.retry out of the gate, or make the call in a run that people approve.`,
+      detail: `${gate} holds retries too, and people approve runs, not one call without a run. Make the call again in a run under the contract as it is now: people are asked about that.`,
+      next_steps: [
+        {
+          kind: "command",
+          text: "When it was made otherwise, erase this one",
+          command: `gantry egress blocked drop ${id}`,
+        },
+      ],
       snapshot,
     });
   }

@@ -6,12 +6,13 @@ import type { Reader, Tx } from "../../storage/contract.ts";
 import { type EgressIdentity, egress_errors, lease_errors } from "../contract.ts";
 import type { Call, DoorEffects, EffectOutcome, EffectRef, Intended, Intent } from "../parts.ts";
 import { type Answer, openAnswer, sealAnswer } from "./answers.ts";
+import { type Standing, selectStanding } from "./fence_store.ts";
 import { CallKeys, effectKey, sentKey } from "./keys.ts";
 import { effectBusy, effectDone, effectUnknown, fenced, isHonoured, judgeKnown } from "./known.ts";
 import type { EffectParts, Fence } from "./parts.ts";
 import { isConflict, recording, unrecorded } from "./recorded.ts";
 import { type Ended, recordEnd, type Settlements } from "./settlements.ts";
-import { type EffectRow, type IntentRow, insertIntent, reopenIntent, selectFence, selectKnown } from "./store.ts";
+import { type EffectRow, type IntentRow, insertIntent, reopenIntent, selectKnown } from "./store.ts";
 
 const HEADER = "gantry-idempotency-key";
 
@@ -111,13 +112,13 @@ export class AttemptEffects implements DoorEffects {
 
   #rowOf({ call, guest_key, body_digest }: Intent): IntentRow {
     const { clock, node } = this.#parts;
-    const { tenant: tenant_id, scope, root, epoch, subject } = this.#who;
+    const { tenant: tenant_id, scope, root, epoch, subject, began_at } = this.#who;
     const computed = () => this.#call_keys.next(scope, call, body_digest);
     const key = this.#for.key ?? (guest_key === undefined ? computed() : effectKey(scope, call, { guest_key }));
     const { host } = call.target;
     const { id, boot } = node;
     const place = { scope, key, tenant_id, root, epoch, subject, node: id, boot };
-    return { ...place, host, method: call.method, intended_at: clock.now() };
+    return { ...place, host, method: call.method, intended_at: clock.now(), began_at };
   }
 
   async #record(drafted: Drafted): Promise<Looked> {
@@ -152,8 +153,9 @@ export class AttemptEffects implements DoorEffects {
 
   async #look(tx: Tx, drafted: Drafted): Promise<Looked> {
     const { row, call } = drafted;
-    const { fence, known } = await selectKnown(tx, row);
-    if (fence !== undefined && fence > row.epoch) return { kind: "fenced", newest: fence };
+    const { known, ...standing } = await selectKnown(tx, row);
+    const newest = this.#newest(standing);
+    if (newest !== undefined) return { kind: "fenced", newest };
     const judged = known === undefined ? "send" : judgeKnown(known, row);
     if (known !== undefined && judged === "replay") return { kind: "replay", row: known };
     if (known !== undefined && judged === "done") return { kind: "refused", error: effectDone(known) };
@@ -200,8 +202,14 @@ export class AttemptEffects implements DoorEffects {
 
   /** The newest epoch of the root, when it is another than this one. */
   async #newer(reader: Reader): Promise<number | undefined> {
-    const newest = await selectFence(reader, this.#who.root);
-    return newest !== undefined && newest > this.#who.epoch ? newest : undefined;
+    return this.#newest(await selectStanding(reader, this.#who.root));
+  }
+
+  /** Behind the mark, the fence of this attempt may have been swept; which epoch it had is not known any more. */
+  #newest({ fence, mark }: Standing): number | undefined {
+    const { epoch, began_at } = this.#who;
+    if (fence !== undefined && fence > epoch) return fence;
+    return mark !== undefined && began_at <= mark ? epoch + 1 : undefined;
   }
 
   #replayed(row: EffectRow): Intended {

@@ -3,17 +3,10 @@ import type { Reader, Tx } from "../../storage/contract.ts";
 import type { EgressIdentity } from "../contract.ts";
 import type { DoorEffects } from "../parts.ts";
 import { AttemptEffects, lostEnd } from "./door_effects.ts";
+import { selectStanding, upsertFence } from "./fence_store.ts";
 import type { EffectParts, Fence } from "./parts.ts";
 import { recordEnd, Settlements } from "./settlements.ts";
-import {
-  countEffects,
-  deleteResponses,
-  type EffectRow,
-  selectFence,
-  selectOrphans,
-  selectOutdated,
-  upsertFence,
-} from "./store.ts";
+import { countAttempt, countEffects, deleteResponses, type EffectRow, selectOrphans, selectOutdated } from "./store.ts";
 
 /** Effects that one unit of the recovery ends. */
 const RECOVERED_PER_UNIT = 100;
@@ -51,7 +44,7 @@ export class EffectBook {
    */
   fence(tx: Tx, of: { tenant: TenantId; root: string; epoch: number }): void {
     if (of.epoch <= 1) return;
-    upsertFence(tx, of);
+    upsertFence(tx, { ...of, moved_at: this.#parts.clock.now() });
     if (this.#listeners.size > 0) this.#watch(of);
   }
 
@@ -72,9 +65,9 @@ export class EffectBook {
     deleteResponses(tx, of.root);
   }
 
-  /** Calls under a root that may have changed something. */
-  count(reader: Reader, of: { root: string }): Promise<number> {
-    return countEffects(reader, of.root);
+  /** Calls under a root that may have changed something. @param of.epoch  of this attempt alone. */
+  count(reader: Reader, { root, epoch }: { root: string; epoch?: number }): Promise<number> {
+    return epoch === undefined ? countEffects(reader, root) : countAttempt(reader, root, epoch);
   }
 
   /**
@@ -128,7 +121,7 @@ export class EffectBook {
     };
     const look = async (): Promise<void> => {
       looks += 1;
-      const newest = await selectFence(storage, root);
+      const { fence: newest } = await selectStanding(storage, root);
       if (!this.#looks.has(end)) return;
       if (newest !== undefined && newest >= epoch) {
         end();

@@ -55,6 +55,6 @@ export function effectBusy(): GantryError {
 
 export function fenced({ root, epoch }: Pick<EgressIdentity, "root" | "epoch">): GantryError {
   return new GantryError(egress_errors.FENCED, {
-    detail: `Attempt ${epoch} of ${root} may change nothing any more: a newer one has taken its place.`,
+    detail: `Attempt ${epoch} of ${root} may change nothing any more: a newer one has taken its place, or it began weeks ago.`,
   });
 }

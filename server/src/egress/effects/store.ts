@@ -2,6 +2,7 @@ import { z } from "zod";
 import { assert } from "../../kernel/assert.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import type { Migration, Reader, Tx } from "../../storage/contract.ts";
+import { type Standing, standingRow } from "./fence_store.ts";
 
 /**
  * A fence is one row for each root: an effect is intended only while its epoch is the newest. A root without a row has
@@ -60,6 +61,19 @@ export const migrations: Migration[] = [
     `,
     tables: { egress_fences: "operational", egress_effects: "operational", egress_blocked: "operational" },
   },
+  {
+    // What takes a fence's place when it is swept: see `fence_sweep.ts`.
+    id: "egress/0005",
+    sql: `
+      ALTER TABLE egress_fences ADD COLUMN moved_at {int};
+      CREATE INDEX egress_fences_age ON egress_fences (moved_at);
+      CREATE TABLE egress_fence_mark (
+        one {int} NOT NULL PRIMARY KEY CHECK (one = 1),
+        began_at {int} NOT NULL
+      );
+    `,
+    tables: { egress_fence_mark: "operational" },
+  },
 ];
 
 const effectRow = z.object({
@@ -89,17 +103,20 @@ export interface IntentRow {
   host: string;
   method: string;
   intended_at: number;
+  /** When the attempt began. Not kept: it is held against the mark of swept fences. */
+  began_at: number;
 }
 
-/** Expects that the root's fence is not newer, and that the effect is not known yet. */
+/** Expects that the root's fence is not newer, that no mark is past the attempt, and that the effect is not known yet. */
 export function insertIntent(tx: Tx, row: IntentRow): void {
   tx.run(
     `INSERT INTO egress_effects (scope, key, tenant_id, root, epoch, subject, node, boot, host, method, state,
        intended_at)
      SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'intended', ?
        WHERE NOT EXISTS (SELECT 1 FROM egress_fences WHERE root = ? AND epoch > ?)
+         AND NOT EXISTS (SELECT 1 FROM egress_fence_mark WHERE one = 1 AND began_at >= ?)
      ON CONFLICT (scope, key) DO NOTHING`,
-    [...placeOf(row), row.host, row.method, row.intended_at, row.root, row.epoch],
+    [...placeOf(row), row.host, row.method, row.intended_at, row.root, row.epoch, row.began_at],
     1,
   );
 }
@@ -147,21 +164,21 @@ export async function selectEffect(reader: Reader, scope: string, key: string): 
   return row === undefined ? undefined : effectRow.parse(row);
 }
 
-/** The root's fence and the effect, as far as there are any, in one look. */
+/** The root's fence, the mark and the effect, as far as there are any, in one look. */
 export async function selectKnown(
   reader: Reader,
   { root, scope, key }: Pick<IntentRow, "root" | "scope" | "key">,
-): Promise<{ fence: number | undefined; known: EffectRow | undefined }> {
+): Promise<Standing & { known: EffectRow | undefined }> {
   const row = await reader.get(
-    `SELECT fence.epoch AS fence, scope, key, effect.tenant_id, effect.root, effect.epoch, subject, state, status,
+    `SELECT fence.epoch AS fence, mark.began_at AS mark, scope, key, effect.tenant_id, effect.root, effect.epoch, subject, state, status,
        response_sealed
      FROM (SELECT 1 AS one) AS asked
      LEFT JOIN egress_fences AS fence ON fence.root = ?
+     LEFT JOIN egress_fence_mark AS mark ON mark.one = 1
      LEFT JOIN egress_effects AS effect ON effect.scope = ? AND effect.key = ?`,
     [root, scope, key],
   );
-  const fence = z.int().nullable().parse(row?.["fence"]) ?? undefined;
-  return { fence, known: row?.["key"] == null ? undefined : effectRow.parse(row) };
+  return { ...standingRow.parse(row), known: row?.["key"] == null ? undefined : effectRow.parse(row) };
 }
 
 /** Intents without an end that an earlier boot of this node made, or whoever had its name. */
@@ -185,6 +202,16 @@ export async function selectOutdated(reader: Reader, root: string, epoch: number
     [root, epoch],
   );
   return rows.map((row) => effectRow.parse(row));
+}
+
+/** How many effects of one attempt there are under a root, whatever became of them. */
+export async function countAttempt(reader: Reader, root: string, epoch: number): Promise<number> {
+  const row = await reader.get(
+    `SELECT count(*) AS n FROM egress_effects
+     WHERE (scope = ? OR (scope >= ? AND scope < ?)) AND root = ? AND epoch = ?`,
+    [root, `${root}/`, `${root}0`, root, epoch],
+  );
+  return z.int().parse(row?.["n"]);
 }
 
 /** How many effects there are under a root, whatever became of them. Its scopes are itself, and all behind `root/`. */
@@ -212,19 +239,4 @@ export function deleteEffects(tx: Tx, root: string): void {
     `${root}/`,
     `${root}0`,
   ]);
-}
-
-/** Never goes back. */
-export function upsertFence(tx: Tx, { tenant, root, epoch }: { tenant: TenantId; root: string; epoch: number }): void {
-  tx.run(
-    `INSERT INTO egress_fences (root, tenant_id, epoch) VALUES (?, ?, ?)
-     ON CONFLICT (root) DO UPDATE SET epoch = excluded.epoch WHERE excluded.epoch > egress_fences.epoch`,
-    [root, tenant, epoch],
-  );
-}
-
-/** The newest epoch of a root, if it ever had a second one. */
-export async function selectFence(reader: Reader, root: string): Promise<number | undefined> {
-  const row = await reader.get("SELECT epoch FROM egress_fences WHERE root = ?", [root]);
-  return row === undefined ? undefined : z.int().parse(row["epoch"]);
 }

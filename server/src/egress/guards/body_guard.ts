@@ -68,7 +68,7 @@ export class BodyWatch implements BodyGuard {
   }
 
   async #search(window: Buffer): Promise<void> {
-    const searching = this.#deps.dlp.scan(window);
+    const searching = this.#deps.dlp.scan(window, this.#call.who.tenant);
     if (this.#is_dlp_denied) {
       const rule = await searching;
       if (rule !== undefined) throw looksSecret(rule, "the body");

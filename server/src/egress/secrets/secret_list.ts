@@ -13,14 +13,14 @@ import {
 } from "../contract.ts";
 import { type KeyWrap, sealValue } from "./key_wrap.ts";
 import type { LeaseBook } from "./leases.ts";
-import { unknownSecret } from "./refusals.ts";
+import { demandKeys, unknownSecret } from "./refusals.ts";
 import {
+  countByKey,
   countSecrets,
   deleteSecret,
   insertSecret,
   type SecretHead,
   type SecretRow,
-  selectOtherKey,
   selectSecret,
   selectSecretHeads,
   updateSecret,
@@ -59,13 +59,7 @@ export class Secrets implements SecretList {
    */
   async checkKeys(): Promise<void> {
     const { storage, keys } = this.#parts;
-    const other = await selectOtherKey(storage, keys.key_id);
-    if (other === undefined) return;
-    throw new GantryError(secrets_errors.KEY_MISMATCH, {
-      detail:
-        `The database has secrets that were sealed with the key ${other}; the key here is ${keys.key_id}. Copy the ` +
-        "folder keys from the data directory of another node of this database, or from its backup.",
-    });
+    for (const { key_id } of await countByKey(storage)) demandKeys(keys, key_id);
   }
 
   async set(who: Principal, name: string, value: Uint8Array): Promise<SecretView> {

@@ -145,10 +145,33 @@ export async function countSecrets(reader: Reader, tenant: TenantId): Promise<nu
   return z.int().parse(row?.["n"]);
 }
 
-/** A key that something was sealed with, other than this one. */
-export async function selectOtherKey(reader: Reader, key_id: string): Promise<string | undefined> {
-  const row = await reader.get("SELECT key_id FROM egress_secrets WHERE key_id <> ? LIMIT 1", [key_id]);
-  return row === undefined ? undefined : z.string().parse(row["key_id"]);
+const keyCount = z.object({ key_id: z.string(), secrets: z.int() });
+
+/** With which keys secrets are wrapped, and how many with each. */
+export async function countByKey(reader: Reader): Promise<z.infer<typeof keyCount>[]> {
+  const rows = await reader.all(
+    "SELECT key_id, count(*) AS secrets FROM egress_secrets GROUP BY key_id ORDER BY key_id LIMIT 100",
+    [],
+  );
+  return rows.map((row) => keyCount.parse(row));
+}
+
+/** Some that are wrapped with another key than this one, by tenant. */
+export async function selectUnwrapped(reader: Reader, key_id: string, limit: number): Promise<SecretRow[]> {
+  const rows = await reader.all(
+    `SELECT * FROM egress_secrets WHERE key_id <> ? ORDER BY tenant_id, id LIMIT ${limit}`,
+    [key_id],
+  );
+  return rows.map((row) => secretRow.parse(row));
+}
+
+/** Expects that the row is as it was. */
+export function updateWrapping(tx: Tx, before: SecretRow, { key_id, wrapped_key }: SecretRow): void {
+  tx.run(
+    "UPDATE egress_secrets SET key_id = ?, wrapped_key = ? WHERE id = ? AND version = ? AND wrapped_key = ?",
+    [key_id, wrapped_key, before.id, before.version, before.wrapped_key],
+    1,
+  );
 }
 
 export function insertLease(tx: Tx, row: LeaseRow): void {

@@ -17,6 +17,10 @@ const samples: Record<keyof typeof kinds, { data: Record<string, unknown>; says:
     data: { secret: "github-token", version: 2 },
     says: "The secret github-token was removed, as it was in version 2.",
   },
+  "secrets.rewrapped": {
+    data: { key: "00112233aabbccdd", secrets: 2, operator: "gantry@host-1" },
+    says: "2 secrets are wrapped with the key 00112233aabbccdd from now on, by gantry@host-1 at the machine.",
+  },
   "service.set": {
     data: { service: "github-api", hash: sha },
     says: `The service github-api was put into the catalogue. What it says has the SHA-256 ${sha}.`,

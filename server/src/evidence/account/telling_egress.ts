@@ -75,6 +75,11 @@ export const egress_tellings: Record<string, Tell> = {
   "secret.removed": telling(z.object({ secret: text, version: count }), ({ secret, version }) => {
     return told`The secret ${secret} was removed, as it was in version ${version}.`;
   }),
+  "secrets.rewrapped": telling(z.object({ key: text, secrets: count, operator: text }), (data) => {
+    const { key, secrets, operator } = data;
+    const what = secrets === 1 ? "1 secret is" : `${secrets} secrets are`;
+    return told`${what} wrapped with the key ${key} from now on, by ${operator} at the machine.`;
+  }),
   "service.set": telling(z.object({ service: text, hash: text }), ({ service, hash }) => ({
     text: told`The service ${service} was put into the catalogue.`,
     details: [told`What it says has the SHA-256 ${hash}.`],

@@ -40,6 +40,10 @@ describe("gates", () => {
     [[{ on: "app.deploi", name: "x" }], "Did you mean app.deploy?"],
     [[{ on: "*", name: "a+b" }], "/gates/0/name name has 1 to 63"],
     [
+      [{ on: "egress.retry", name: "a" }],
+      "/gates/0/on A gate on egress.retry can be passed by nobody: people approve runs",
+    ],
+    [
       [
         { on: "*", name: "a" },
         { on: "*", name: "a" },

@@ -62,6 +62,12 @@ export function readGate(fields: Fields<(typeof GATE_KEYS)[number]>): GateRule |
   const quorum = fields.integer("quorum", { min: 1, max: QUORUM_MAX });
   const not_after_ms = fields.integer("not_after_ms", { min: CLOCK_MS_MIN, max: NOT_AFTER_MS_MAX });
   const execute_before_ms = fields.integer("execute_before_ms", { min: CLOCK_MS_MIN, max: EXECUTE_BEFORE_MS_MAX });
+  if (on === "egress.retry") {
+    fields.problem(
+      "on",
+      "A gate on egress.retry can be passed by nobody: people approve runs, and a retry is one call without a run. Leave the gate out, and on_blocked: dead-letter with it if no stopped call may be sent later; or gate run.submit, and make the call again in a run that people approve.",
+    );
+  }
   if (on === undefined || name === undefined) return undefined;
   return {
     on,

@@ -41,6 +41,18 @@ export function windowText({ window_ms, runs, at }: Figures): string {
   return `the newest ${count(runs.all.ended, "run")} of the last ${window}, since ${instant(runs.since_at).slice(11)} (${spanText(at - runs.since_at)})`;
 }
 
+/**
+ * What waits for people, as `3 for people (contract 1, run 1, setting 1)`; of runs alone the number says it. Whoever may
+ * not read approvals is told of the runs.
+ */
+export function peopleText({ approvals, waiting }: Figures): string {
+  if (approvals === null) return `${numberText(waiting.approval.count)} for people`;
+  const { count: all, by_subject } = approvals;
+  const parts = Object.entries(by_subject).map(([subject, n]) => `${oneLine(subject)} ${numberText(n)}`);
+  const are_runs = (by_subject["run"] ?? 0) === all;
+  return `${numberText(all)} for people${are_runs ? "" : ` (${parts.join(", ")})`}`;
+}
+
 function spanText(ms: number): string {
   if (ms >= 3_600_000 && ms % 3_600_000 === 0) return `${ms / 3_600_000} h`;
   if (ms >= 60_000 && ms % 60_000 === 0) return `${ms / 60_000} min`;

@@ -198,6 +198,7 @@ export function figuresView(parts: Partial<Figures> = {}): Figures {
       batch: { count: 14, oldest_ms: 12_000 },
       approval: { count: 1, oldest_ms: 60_000 },
     },
+    approvals: { count: 3, oldest_ms: 90_000, by_subject: { contract: 1, run: 1, setting: 1 } },
     denials: {
       sampled: false,
       items: [

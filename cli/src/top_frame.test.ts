@@ -24,7 +24,9 @@ describe.each([40, 80, 200])("a frame of %i columns", (columns) => {
 
   it("says what goes on, how it ended, what was denied and how the machine is", () => {
     const text = topFrame(data, { columns, rows: 60 }, place, plain).join("\n");
-    expect(text.replaceAll("\n", " ")).toContain("2 running, 14 waiting, 1 for people, 1.2 runs/s");
+    expect(text.replaceAll("\n", " ")).toContain(
+      "2 running, 14 waiting, 3 for people (contract 1, run 1, setting 1), 1.2 runs/s",
+    );
     expect(text).toMatch(columns < 60 ? /interactive +1,234 +0/ : /interactive +1,234 +1\.2 +0/);
     expect(text).toMatch(columns < 60 ? /batch +0 +14 +12\.0 s/ : /batch +0 +0\.0 +14 +12\.0 s/);
     expect(text).toMatch(/startup +4\.2 ms +12 ms +1\.3 s/);
@@ -56,6 +58,15 @@ it("both lanes stand side by side where there is room, else both together", () =
 it("without the machine's figures, nothing is said of the machine", () => {
   const text = topFrame({ ...data, figures: figuresView({ machine: null }) }, { columns: 80, rows: 60 }, place, plain);
   expect(text.join("\n")).not.toMatch(/slots|ledger|runners/);
+});
+
+it("what waits for people is told by what it is for, unless all of it are runs or it may not be read", () => {
+  const said = (parts: Parameters<typeof figuresView>[0]) =>
+    plainFrame({ figures: figuresView(parts), before: undefined, running: [] }).split(", ")[2];
+  expect(said({ approvals: { count: 2, oldest_ms: 5, by_subject: { run: 2 } } })).toBe("2 for people");
+  expect(said({ approvals: { count: 1, oldest_ms: 5, by_subject: { setting: 1 } } })).toBe("1 for people (setting 1)");
+  expect(said({ approvals: { count: 0, oldest_ms: 0, by_subject: {} } })).toBe("0 for people");
+  expect(said({ approvals: null })).toBe("1 for people");
 });
 
 it("a sample is called one", () => {

@@ -1,5 +1,5 @@
 import type { Figures, RunView } from "@gantry/sdk";
-import { figuresLines, windowText } from "./figures_text.ts";
+import { figuresLines, peopleText, windowText } from "./figures_text.ts";
 import { cutPainted } from "./screen.ts";
 import { type Column, table } from "./table.ts";
 import { count, duration, instant, oneLine, type Paint, widthOf, wrap } from "./text.ts";
@@ -68,7 +68,7 @@ function nowText(data: TopData): string {
   return [
     `${running} running`,
     `${waits} waiting`,
-    `${waiting.approval.count} for people`,
+    peopleText(data.figures),
     `${runs.all.ended_per_s.toFixed(1)} runs/s`,
     ...(entries === null ? [] : [`${entries.toFixed(1)} entries/s`]),
   ].join(", ");

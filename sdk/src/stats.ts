@@ -30,6 +30,15 @@ export interface Waiting {
   oldest_ms: number;
 }
 
+/** What waits for people. */
+export interface PendingApprovals extends Waiting {
+  /**
+   * By what they are for, as `run`, `contract` or `setting`; what nothing waits for is left out. A run that goes on may
+   * wait for one of its calls.
+   */
+  by_subject: Record<string, number>;
+}
+
 /** Runs that ended `denied`, or calls of runs that were refused, by their code. */
 export interface Denial {
   what: "run" | "call";
@@ -84,9 +93,11 @@ export interface Figures {
   waiting: {
     interactive: Waiting;
     batch: Waiting;
-    /** Runs that wait for people. */
+    /** Runs that wait for people before they start. */
     approval: Waiting;
   };
+  /** Approvals that wait for people, whatever they are for. Null without the scope `gate:read`. */
+  approvals: PendingApprovals | null;
   denials: {
     /** There were more; the newest are counted. */
     sampled: boolean;

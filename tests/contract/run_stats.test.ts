@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, type TestContext } from "vitest";
+import { pendingFigures } from "../../server/src/gates/pending_store.ts";
+import { migrations as gates_migrations } from "../../server/src/gates/store.ts";
 import type { Scope } from "../../server/src/identity/contract.ts";
 import {
   STATS_RATE_MS,
@@ -34,7 +36,7 @@ interface Store {
 }
 
 describe("SQLite", () => {
-  figuresOver(() => openSqliteStore(migrations));
+  figuresOver(() => openSqliteStore([...gates_migrations, ...migrations]));
 });
 
 describe("PostgreSQL", () => {
@@ -44,7 +46,9 @@ describe("PostgreSQL", () => {
   });
   afterAll(() => server?.remove());
 
-  figuresOver(async () => (server === undefined ? undefined : openPostgresStore(server, migrations)));
+  figuresOver(async () =>
+    server === undefined ? undefined : openPostgresStore(server, [...gates_migrations, ...migrations]),
+  );
 });
 
 /** @param open  a store of its own; undefined where the engine is missing. */
@@ -76,6 +80,22 @@ function figuresOver(open: () => Promise<Store | undefined>): void {
     }
   }
 
+  async function putApprovals(
+    rows: { subject: string; ago_ms: number; status: string; tenant: string }[],
+  ): Promise<void> {
+    await store!.storage.write((tx) => {
+      for (const [n, { subject, ago_ms, status, tenant }] of rows.entries()) {
+        tx.run(
+          `INSERT INTO approvals (id, tenant_id, subject, subject_id, gate, action, action_key, status, statement_json,
+             statement_hash, excluded_json, quorum, privileged, not_after_at, execute_before_ms, created_at, rev)
+           VALUES (?, ?, ?, 'x', 'g', 'a', 'k', ?, '{}', ?, '[]', 1, 0, 0, 0, ?, 1)`,
+          [`apr_${n}`, tenant, subject, status, `h${n}`, now - ago_ms],
+          1,
+        );
+      }
+    });
+  }
+
   const ended = (ago_ms: number, parts: Record<string, Value> = {}) => ({ ended_at: now - ago_ms, ...parts });
   const live = (parts: Record<string, Value>) => ({ ended_at: null, termination: null, ...parts });
 
@@ -90,6 +110,7 @@ function figuresOver(open: () => Promise<Store | undefined>): void {
       slots: () => ({ used: 3, of: 8 }),
       ledger: async () => ({ entries: 10, sealed: 9, lag_ms: 50 }),
       witnesses: async () => [],
+      approvals: (of, at) => pendingFigures(store!.storage, of, at),
     });
     return figures.get({ tenant: tenant as TenantId, scopes: new Set(scopes) }, window_ms);
   }
@@ -208,6 +229,23 @@ function figuresOver(open: () => Promise<Store | undefined>): void {
         approval: { count: 1, oldest_ms: 60_000 },
       },
     });
+  });
+
+  it("approvals that wait are counted by what they are for, of the tenant alone", async (context) => {
+    need(context, "postgres", store === undefined ? postgresMissing() : undefined);
+    const scopes: Scope[] = ["gate:read"];
+    expect((await count(context, { scopes })).approvals).toEqual({ count: 0, oldest_ms: 0, by_subject: {} });
+    const asked = (subject: string, ago_ms: number, parts: { status?: string; tenant?: string } = {}) => ({
+      ...{ subject, ago_ms, status: "pending", tenant: "ten_1", ...parts },
+    });
+    await putApprovals([
+      ...[asked("run", 100), asked("run", 200), asked("contract", 70_000), asked("setting", 300)],
+      ...[asked("run", 80_000, { status: "approved" }), asked("flag", 90_000, { tenant: "ten_2" })],
+    ]);
+    const by_subject = { contract: 1, run: 2, setting: 1 };
+    expect((await count(context, { scopes })).approvals).toEqual({ count: 4, oldest_ms: 70_000, by_subject });
+    expect((await count(context, { scopes, tenant: "ten_2" })).approvals).toMatchObject({ by_subject: { flag: 1 } });
+    expect((await count(context)).approvals).toBeNull();
   });
 
   it("how the machine is, is told to whoever may read it", async (context) => {

@@ -9,6 +9,7 @@ import { eventually } from "../fixtures/eventually.ts";
 import { need } from "../fixtures/need.ts";
 import { problemOf } from "../fixtures/problem.ts";
 import { cli as command } from "../fixtures/processes.ts";
+import { peopleOf } from "../fixtures/served_people.ts";
 import { CLI_FILE, startServer, type TestServer } from "../fixtures/server.ts";
 import { type OnTerminal, onTerminal, terminalMissing } from "../fixtures/terminal.ts";
 
@@ -160,6 +161,34 @@ describe("on the command line", () => {
     const frame = JSON.parse(json.stdout) as { figures: Figures; running: unknown[] };
     expect(frame.figures.runs.all.by_termination).toEqual(counted);
     expect(frame.running).toEqual([]);
+  });
+});
+
+describe("what waits for people", () => {
+  it("is told by what it is for, also where no run waits, and to nobody who may not read approvals", async () => {
+    const { agent } = await peopleOf(server);
+    const change = await server.json<{ approval: string }>(
+      "/v1/contracts/narrow",
+      {
+        ...{ method: "PUT", token: agent },
+        json: { kind: "Contract", name: "narrow", extends: "scratch", limits: { cpu_ms: 150 } },
+      },
+      202,
+    );
+    expect(change.approval).toMatch(/^apr_/);
+    await eventually(async () => ((await stats()).approvals?.oldest_ms ?? 0) > 0, "a wait that is told");
+    const told = await stats();
+    expect(told.approvals).toMatchObject({ count: 1, by_subject: { contract: 1 } });
+    expect(told.waiting.approval).toEqual({ count: 0, oldest_ms: 0 });
+    for (const words of [["stats"], ["top", "--frames", "1"]]) {
+      const out = await command([...words, "--data", server.data]);
+      expect(out.stdout, out.stderr).toContain("1 for people (contract 1)");
+    }
+    const { items } = await server.json<{ items: { id: string; kind: string }[] }>("/v1/actors");
+    const actor = items.find(({ kind }) => kind === "agent")?.id;
+    const minted = { json: { actor, scopes: ["run:read"] } };
+    const { secret } = await server.json<{ secret: string }>("/v1/tokens", minted, 201);
+    expect((await server.json<Figures>("/v1/stats", { token: secret })).approvals).toBeNull();
   });
 });
 

@@ -31,7 +31,9 @@ describe("gantry stats", () => {
   it("prints the figures as aligned tables", async () => {
     const { exit, out } = await run("stats");
     expect(exit).toBe(0);
-    expect(out).toMatch(/^2023-11-14 22:13:20Z, last 15 min\n2 running, 14 waiting for a slot, 1 for people\n/);
+    expect(out).toMatch(
+      /^2023-11-14 22:13:20Z, last 15 min\n2 running, 14 waiting for a slot, 3 for people \(contract 1, run 1, setting 1\)\n/,
+    );
     expect(out).toMatch(/^LANE +ENDED +PER S +WAITING +OLDEST$/m);
     expect(out).toMatch(/^runs +CONTRACT_LIMIT +30$/m);
     expect(server.seen[0]?.url).toBe("/v1/stats");
@@ -58,7 +60,9 @@ describe("gantry top", () => {
     const { exit, out } = await run("top", "--frames", "2", "--interval", "1s");
     expect(exit).toBe(0);
     expect(out.split("\n")).toHaveLength(3);
-    expect(out).toMatch(/^2023-11-14 22:13:20Z; 2 running, 14 waiting, 1 for people, 1\.2 runs\/s; 1,234 runs ended/);
+    expect(out).toMatch(
+      /^2023-11-14 22:13:20Z; 2 running, 14 waiting, 3 for people \(contract 1, run 1, setting 1\), 1\.2 runs\/s; 1,234 runs ended/,
+    );
     expect(out).not.toContain("\u001b");
   });
 

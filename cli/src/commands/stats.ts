@@ -2,7 +2,7 @@ import { type Command, command } from "../arguments.ts";
 import { connect, data_arg, json_arg } from "../connect.ts";
 import { EXIT } from "../exit.ts";
 import { usage } from "../failure.ts";
-import { figuresLines, windowText } from "../figures_text.ts";
+import { figuresLines, peopleText, windowText } from "../figures_text.ts";
 import type { Terminal } from "../terminal.ts";
 import { instant, paintFor } from "../text.ts";
 import { parseSpan } from "../values.ts";
@@ -36,6 +36,7 @@ export function statsCommand(io: Terminal): Command {
         "loaded, completion from there until its outcome, queued until it had a slot, without the time that people took.",
       "Denied are runs that ended `denied`, and calls of runs that were refused, by code, of the newest 1,000 runs that had " +
         "either; what was refused for load never was a run and is counted by the metric gantry_runs_refused_total. " +
+        "What waits for people is every approval that is pending, for runs and their calls, contracts and settings. " +
         "Slots and runners are those of the node that answers; they, the ledger and the witnesses are shown to tokens " +
         "with the scope ops:read.",
     ],
@@ -56,7 +57,7 @@ export function statsCommand(io: Terminal): Command {
       const { running, waiting } = figures;
       const lines = [
         paint("bold", `${instant(figures.at)}, ${windowText(figures)}`),
-        `${running} running, ${waiting.interactive.count + waiting.batch.count} waiting for a slot, ${waiting.approval.count} for people`,
+        `${running} running, ${waiting.interactive.count + waiting.batch.count} waiting for a slot, ${peopleText(figures)}`,
         "",
         ...figuresLines(figures, { paint, width, denials_max: DENIALS_SHOWN, compact: false }),
       ];

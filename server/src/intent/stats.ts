@@ -14,6 +14,8 @@ export interface StatsDeps {
   pool: Pick<RunnerPool, "stats">;
   /** Of this node. */
   slots: () => MachineFigures["slots"];
+  /** What gates/ says of the tenant's approvals that wait. */
+  approvals: (tenant: string, now: number) => Promise<NonNullable<Figures["approvals"]>>;
   /** What evidence/ says of its log and of whoever has copies of it. */
   ledger: () => Promise<MachineFigures["ledger"]>;
   witnesses: () => Promise<MachineFigures["witnesses"]>;
@@ -42,7 +44,7 @@ export class RunFigures {
 
   /**
    * @param window_ms  `STATS_WINDOW_MS_MIN` to `STATS_WINDOW_MS_MAX`; a run counts when it ended within.
-   * @returns with `machine` only for whoever has the scope `ops:read`.
+   * @returns with `approvals` only for whoever has the scope `gate:read`, with `machine` only for `ops:read`.
    */
   async get(who: Pick<Principal, "tenant" | "scopes">, window_ms: number): Promise<Figures> {
     const key = `${who.tenant} ${window_ms}`;
@@ -51,18 +53,20 @@ export class RunFigures {
     this.#counting.set(key, counting);
     const machine = who.scopes.has("ops:read") ? this.#machine() : null;
     const [counted, of_machine] = await Promise.all([counting, machine]);
-    return { ...counted, machine: of_machine };
+    const approvals = who.scopes.has("gate:read") ? counted.approvals : null;
+    return { ...counted, approvals, machine: of_machine };
   }
 
   async #count(tenant: string, window_ms: number): Promise<Omit<Figures, "machine">> {
     const at = this.#d.clock.now();
     const since = at - window_ms;
-    const [runs, live, denials] = await Promise.all([
+    const [runs, live, approvals, denials] = await Promise.all([
       this.#ended(tenant, at, since),
       this.#live(tenant, at),
+      this.#d.approvals(tenant, at),
       this.#denials(tenant, since),
     ]);
-    return { at, window_ms, runs, ...live, denials };
+    return { at, window_ms, runs, ...live, approvals, denials };
   }
 
   async #ended(tenant: string, at: number, since: number): Promise<Figures["runs"]> {

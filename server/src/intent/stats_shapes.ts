@@ -85,6 +85,17 @@ export const figures = z
       batch: waiting,
       approval: waiting.openapi({ description: "Runs that wait for people." }),
     }),
+    approvals: z
+      .strictObject({
+        count: count.openapi({ description: "Approvals that wait for people, whatever they are for." }),
+        oldest_ms: count.openapi({ description: "How long the one that came first has waited; 0 when none waits." }),
+        by_subject: z.record(z.string(), count).openapi({
+          description:
+            "By what they are for, as `run`, `contract` or `setting`; what nothing waits for is left out. A run that goes on may wait for one of its calls.",
+        }),
+      })
+      .nullable()
+      .openapi({ description: "Null without the scope `gate:read`." }),
     denials: z.strictObject({
       sampled: z.boolean().openapi({ description: "There were more; the newest are counted." }),
       items: z.array(denial).openapi({ description: "The most frequent first." }),

@@ -17,6 +17,13 @@ const floors = [
   ["http"],
 ];
 
+/**
+ * Folders beside `main.ts` that are no rooms: parts of the process that serves, and the commands that do without one.
+ * Neither knows the other; what both stand on is a file beside `main.ts`.
+ */
+const composition = ["serving", "offline"];
+const COMPOSITION = `^server/src/(${composition.join("|")})/`;
+
 /** Folders inside a room, in the order in which they may use each other: each those before it. */
 const alcoves = {
   evidence: ["private", "log", "witness", "account", "audit"],
@@ -30,7 +37,7 @@ const OURS = "^(server|evaluator|isolate|sdk|cli|dashboard|scripts|bench|example
 const DRIVERS =
   "^(node:)?(fs|fs/promises|child_process|cluster|dgram|dns|dns/promises|http2|https|inspector|sqlite|tls|worker_threads)$" +
   "|node_modules/(@photostructure/sqlite|pg|workerd|esbuild|undici|@hono/node-server)/";
-const DRIVER_PLACES = "^server/src/((storage|execution|egress|artifacts)/adapters/|http/|[^/]+\\.ts$)";
+const DRIVER_PLACES = `^server/src/((storage|execution|egress|artifacts)/adapters/|http/|[^/]+\\.ts$)|${COMPOSITION}`;
 
 /** One rule for each floor: what stands beside or above it is out of its reach. */
 const upwards = floors.flatMap((rooms, floor) =>
@@ -64,6 +71,7 @@ const inwards = Object.entries(alcoves).flatMap(([room, order]) =>
 
 module.exports = {
   floors,
+  composition,
   forbidden: [
     ...upwards,
     ...inwards,
@@ -71,15 +79,43 @@ module.exports = {
       name: "contract-only",
       comment: "Between rooms, only contract.ts is imported. The kernel has no inside.",
       severity: "error",
-      from: { path: "^server/src/([^/]+)/", pathNot: TESTS },
-      to: { path: "^server/src/[^/]+/", pathNot: "^server/src/($1|kernel)/|^server/src/[^/]+/contract\\.ts$" },
+      from: { path: "^server/src/([^/]+)/", pathNot: `${TESTS}|${COMPOSITION}` },
+      // What composes the rooms is below-main's to refuse.
+      to: {
+        path: "^server/src/[^/]+/",
+        pathNot: `^server/src/($1|kernel)/|^server/src/[^/]+/contract\\.ts$|${COMPOSITION}`,
+      },
     },
     {
       name: "below-main",
-      comment: "main.ts and the files beside it compose the rooms; no room imports them.",
+      comment: "main.ts, the files beside it, serving/ and offline/ compose the rooms; no room imports them.",
       severity: "error",
-      from: { path: "^server/src/[^/]+/", pathNot: TESTS },
-      to: { path: "^server/src/[^/]+\\.ts$" },
+      from: { path: "^server/src/[^/]+/", pathNot: `${TESTS}|${COMPOSITION}` },
+      to: { path: `^server/src/[^/]+\\.ts$|${COMPOSITION}` },
+    },
+    {
+      name: "main-alone-composes",
+      comment: "Of the files beside main.ts, which serving/ and offline/ stand on, only main.ts knows those two.",
+      severity: "error",
+      from: { path: "^server/src/[^/]+\\.ts$", pathNot: `${TESTS}|^server/src/main\\.ts$` },
+      to: { path: COMPOSITION },
+    },
+    {
+      name: "serving-apart",
+      comment: "The process that serves has no part in the commands that need a store to themselves.",
+      severity: "error",
+      from: { path: "^server/src/serving/", pathNot: TESTS },
+      to: { path: "^server/src/offline/" },
+    },
+    {
+      name: "offline-apart",
+      comment: "Commands that work without a server know nothing of what it answers; of http/ they have its logger.",
+      severity: "error",
+      from: { path: "^server/src/offline/", pathNot: TESTS },
+      to: {
+        path: "^server/src/(serving|http|pages|mcp)/|[/_]routes\\.tsx?$",
+        pathNot: "^server/src/http/logging\\.ts$",
+      },
     },
     {
       name: "kernel-alone",
@@ -90,7 +126,7 @@ module.exports = {
     },
     {
       name: "drivers-in-adapters",
-      comment: "Files, sockets, processes, threads and drivers: only in adapters/, http/ and beside main.ts.",
+      comment: "Files, sockets, processes, threads and drivers: only in adapters/, http/ and what composes the rooms.",
       severity: "error",
       from: { path: "^server/src/", pathNot: `${TESTS}|${DRIVER_PLACES}` },
       to: { path: DRIVERS },

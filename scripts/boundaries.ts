@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { cruiseTree } from "./cruise.ts";
 
 /** About nine tenths of the modules that there are; raise it as the tree grows. */
-const CRUISED_MODULES_MIN = 1_000;
+const CRUISED_MODULES_MIN = 1_150;
 
 const { modules, violations } = await cruiseTree(fileURLToPath(new URL("..", import.meta.url)));
 for (const violation of violations) console.error(violation);

@@ -5,6 +5,8 @@ import { cruise, type ICruiseOptions, type ICruiseResult, type IForbiddenRuleTyp
 interface Rules {
   /** Rooms of the server, from the ground up. */
   floors: string[][];
+  /** Folders of the server that are no rooms: they stand beside `main.ts`. */
+  composition: string[];
   forbidden: IForbiddenRuleType[];
   options: ICruiseOptions;
 }
@@ -47,7 +49,7 @@ function ours(path: string, folders: string[]): boolean {
 }
 
 function homeless(root: string): string[] {
-  const known = new Set(rules.floors.flat());
+  const known = new Set([...rules.floors.flat(), ...rules.composition]);
   if (!existsSync(`${root}/server/src`)) return [];
   return readdirSync(`${root}/server/src`, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && !known.has(entry.name))

@@ -58,7 +58,7 @@ export function commandTree(io: Terminal, installation: Installation): Group {
       contracts: contractsGroup(io, installation),
       policy: policyGroup(io),
       egress: egressGroup(io),
-      secrets: secretsGroup(io),
+      secrets: secretsGroup(io, installation),
       leases: leasesGroup(io),
       init: initCommand(io),
       up: upCommand(io, installation),

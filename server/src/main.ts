@@ -1,20 +1,15 @@
 /**
  * The only composition root: reads the configuration, builds every room, fills their ports, starts the listener.
- * `server.js up` serves until it is told to stop; `server.js doctor` looks at the host, `server.js audit` at a store;
- * `server.js login-link` lets a human in; `backup`, `backup-verify`, `restore` and `succeed` are for who has the store.
+ * `server.js up` serves until it is told to stop, of the parts in `serving/`; every other command works without a server,
+ * on the host or on a store: `offline/`.
  */
 import { readFileSync, rmSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { audit } from "./audit_command.ts";
-import { backup, verifyBackup } from "./backup_command.ts";
-import { banner } from "./banner.ts";
 import { type Config, readConfig, UsageError } from "./config.ts";
-import { doctor } from "./doctor.ts";
-import { buildEgress, egressSurfaces, openNetwork } from "./egress_parts.ts";
+import { openSecretKeys } from "./egress/secrets/key_file.ts";
 import type { LogGuard } from "./evidence/log/guard.ts";
 import { openStateKey } from "./evidence/state_key.ts";
-import { buildEvidence, evidenceSurfaces } from "./evidence_parts.ts";
 import { bootIn } from "./execution/adapters/boot.ts";
 import { chooseJail } from "./execution/adapters/choose_jail.ts";
 import { esbuildTransform } from "./execution/adapters/esbuild.ts";
@@ -24,12 +19,10 @@ import { Watchdog } from "./execution/adapters/watchdog.ts";
 import { createCompiler } from "./execution/compiler.ts";
 import { BOOT_FAILURES_MAX, type RunnerPool } from "./execution/contract.ts";
 import { WarmPool } from "./execution/pool.ts";
-import { buildGates, enterRuns, gateSurfaces } from "./gates_parts.ts";
 import { createApp } from "./http/app.ts";
 import { createPrometheus } from "./http/metrics.ts";
 import { bootstrap, OWNER_TOKEN_FILE } from "./identity/bootstrap.ts";
 import { IdentityRegistry } from "./identity/identity.ts";
-import { identitySurfaces } from "./identity_parts.ts";
 import { liveRunOf } from "./intent/live_run_of.ts";
 import { runRoutes } from "./intent/routes.ts";
 import { runRequests } from "./intent/run_requests.ts";
@@ -40,20 +33,31 @@ import { sha256Hex } from "./kernel/hash.ts";
 import { createIds } from "./kernel/ids.ts";
 import type { Logger } from "./kernel/log.ts";
 import { systemRandom } from "./kernel/random.ts";
-import { isInClear, openListener, pairAtStart } from "./listening.ts";
-import { openLog } from "./log_output.ts";
-import { loginLink } from "./login_link_command.ts";
 import { mcpRoutes } from "./mcp/routes.ts";
+import { openNetwork } from "./network.ts";
+import { audit } from "./offline/audit_command.ts";
+import { backup, verifyBackup } from "./offline/backup_command.ts";
+import { doctor } from "./offline/doctor.ts";
+import { loginLink } from "./offline/login_link_command.ts";
+import { restore } from "./offline/restore_command.ts";
+import { rewrap } from "./offline/rewrap_command.ts";
+import { succeed } from "./offline/succeed_command.ts";
 import { addDatabase } from "./own_places.ts";
 import { pageRoutes } from "./pages/routes.tsx";
 import { contractDelta } from "./policy/delta/delta.ts";
 import { ContractPolicy } from "./policy/policy.ts";
-import { policySurfaces } from "./policy_parts.ts";
-import { restore } from "./restore_command.ts";
 import { KINDS, MIGRATIONS } from "./schema.ts";
-import { settingGate } from "./setting_gate.ts";
-import { listenForHangUp, untilToldToStop } from "./signals.ts";
-import { statsSurfaces } from "./stats_parts.ts";
+import { banner } from "./serving/banner.ts";
+import { buildEgress, egressSurfaces } from "./serving/egress_parts.ts";
+import { buildEvidence, evidenceSurfaces } from "./serving/evidence_parts.ts";
+import { buildGates, enterRuns, gateSurfaces } from "./serving/gates_parts.ts";
+import { identitySurfaces } from "./serving/identity_parts.ts";
+import { isInClear, openListener, pairAtStart } from "./serving/listening.ts";
+import { openLog } from "./serving/log_output.ts";
+import { policySurfaces } from "./serving/policy_parts.ts";
+import { settingGate } from "./serving/setting_gate.ts";
+import { listenForHangUp, untilToldToStop } from "./serving/signals.ts";
+import { statsSurfaces } from "./serving/stats_parts.ts";
 import { demandSharedBlobs } from "./storage/adapters/blob_mark.ts";
 import { openPostgres } from "./storage/adapters/postgres.ts";
 import { placeOf } from "./storage/adapters/postgres_connection.ts";
@@ -61,11 +65,10 @@ import { openPrivateFiles } from "./storage/adapters/private_files.ts";
 import { openSqlite } from "./storage/adapters/sqlite.ts";
 import { agreementsOf } from "./storage/agreements.ts";
 import type { Storage } from "./storage/contract.ts";
-import { succeed } from "./succeed_command.ts";
 import { VERSION } from "./version.ts";
 import { openSinks } from "./witness_choice.ts";
 
-const COMMANDS = "up, doctor, audit, login-link, backup, backup-verify, restore and succeed";
+const COMMANDS = "up, doctor, audit, login-link, backup, backup-verify, restore, succeed and secrets-rewrap";
 const EXIT_USAGE = 2;
 const EXIT_SOFTWARE = 70;
 const SERVER_FILE = "server.json";
@@ -136,6 +139,7 @@ async function buildLower(config: Config, ground: Ground) {
       identity,
       policy,
       state_key,
+      secret_keys: await openSecretKeys(files, state_key),
       approvals: gating.gates,
     });
     // From here on nothing is recorded that the log could not take.
@@ -355,6 +359,7 @@ async function main([command = "", ...args]: string[]): Promise<number> {
   if (command === "backup-verify") return verifyBackup(args);
   if (command === "restore") return restore(args);
   if (command === "succeed") return succeed(args);
+  if (command === "secrets-rewrap") return rewrap(args);
   throw new UsageError(`"${command}" is not a command of the server; there are ${COMMANDS}.`);
 }
 

@@ -10,7 +10,7 @@ import { makeCertificate, opensslMissing } from "../../tests/fixtures/throwaway_
 import { VirtualClock } from "../../tests/fixtures/virtual_clock.ts";
 import type { Config } from "./config.ts";
 import { TLS_POLL_MS } from "./http/contract.ts";
-import { isInClear, openListener, pairAtStart } from "./listening.ts";
+import { isInClear, openListener, pairAtStart } from "./serving/listening.ts";
 import { CERTIFICATE_WARNED_DAYS, readPair, tlsChoice } from "./tls_pair.ts";
 
 const DAY_MS = 86_400_000;

@@ -21,7 +21,12 @@ const HOUSE: Files = {
   "isolate/src/protocol.ts": "export const protocol = 1;",
   "scripts/build.ts": 'import "node:fs";',
   "server/src/main.ts":
-    'import "./http/server.ts";\nimport "./identity/routes.ts";\nimport "./storage/adapters/disk.ts";',
+    'import "./http/server.ts";\nimport "./identity/routes.ts";\nimport "./offline/audit.ts";\nimport "./serving/parts.ts";',
+  "server/src/config.ts": 'import "node:fs";\nexport const config = 1;',
+  "server/src/serving/parts.ts":
+    'import "../config.ts";\nimport "../identity/routes.ts";\nimport "../http/server.ts";\nimport "node:fs";',
+  "server/src/offline/audit.ts":
+    'import "../config.ts";\nimport "../storage/adapters/disk.ts";\nimport "../http/logging.ts";\nimport "node:fs";',
   "server/src/kernel/ids.ts": "export const ids = 1;",
   "server/src/storage/contract.ts": 'import "../kernel/ids.ts";\nexport const storage = 1;',
   "server/src/storage/store.ts": 'import "./contract.ts";',
@@ -36,6 +41,7 @@ const HOUSE: Files = {
     'import type { IncomingMessage } from "node:http";\nimport "../../../isolate/src/protocol.ts";\nexport type R = IncomingMessage;',
   "server/src/intent/contract.ts": 'import "../execution/contract.ts";',
   "server/src/pages/routes.ts": 'import "@gantry/sdk";\nimport "../kernel/ids.ts";',
+  "server/src/http/logging.ts": "export const log = 1;",
   "server/src/http/server.ts": 'import "node:http";\nimport "../intent/contract.ts";',
   "tests/fixtures/ground.ts": 'import "../../server/src/storage/store.ts";',
 };
@@ -103,8 +109,22 @@ const PLANTED: Record<string, Files[]> = {
     { "server/src/http/a.ts": 'import "../identity/routes.ts";' },
   ],
   "below-main": [
-    { "server/src/http/a.ts": 'import "../config.ts";', "server/src/config.ts": "export {};" },
-    { "server/src/identity/a.ts": 'import type {} from "../config.ts";', "server/src/config.ts": "export {};" },
+    { "server/src/http/a.ts": 'import "../config.ts";' },
+    { "server/src/identity/a.ts": 'import type {} from "../config.ts";' },
+    { "server/src/storage/a.ts": 'import "../offline/audit.ts";' },
+    { "server/src/gates/a.ts": 'import "../serving/contract.ts";', "server/src/serving/contract.ts": "export {};" },
+  ],
+  "main-alone-composes": [
+    { "server/src/a.ts": 'import "./serving/parts.ts";' },
+    { "server/src/a.ts": 'import type {} from "./offline/audit.ts";' },
+  ],
+  "serving-apart": [{ "server/src/serving/a.ts": 'import type {} from "../offline/audit.ts";' }],
+  "offline-apart": [
+    { "server/src/offline/a.ts": 'import "../serving/parts.ts";' },
+    { "server/src/offline/a.ts": 'import "../http/server.ts";' },
+    { "server/src/offline/a.ts": 'import "../pages/routes.ts";' },
+    { "server/src/offline/a.ts": 'import "../mcp/contract.ts";', "server/src/mcp/contract.ts": "export {};" },
+    { "server/src/offline/a.ts": 'import "../identity/routes.ts";' },
   ],
   "drivers-in-adapters": [
     { "server/src/identity/a.ts": 'import "node:fs/promises";' },

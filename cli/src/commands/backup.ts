@@ -101,10 +101,12 @@ function backupText(view: BackupView, is_check: boolean, io: Terminal): string {
 }
 
 /** Rows on what a backup is. */
-export function backupRows({ created_at, version, log, files, bytes }: Omit<BackupView, "path">): string[] {
+export function backupRows({ created_at, version, engine, log, files, bytes }: Omit<BackupView, "path">): string[] {
+  const sealed = log === null ? "" : count(log.size, "sealed entry", "sealed entries");
+  const ends = engine === "postgres" ? `${sealed} in the database` : sealed;
   return [
     `  taken   ${instant(created_at)}, by Gantry ${oneLine(version)}`,
-    ...(log === null ? [] : [`  log     ${oneLine(log.origin)}, ${count(log.size, "sealed entry", "sealed entries")}`]),
+    ...(log === null ? [] : [`  log     ${oneLine(log.origin)}, ${ends}`]),
     `  files   ${count(files, "file")}, ${bytesText(bytes)}`,
   ];
 }

@@ -94,15 +94,40 @@ function paragraphs(view: RestoreView): string[] {
     said.push("Its database is not here: pg_restore the dump that was made before it, and start the server then.");
   }
   if (succeeded !== null) said.push(...succeedRows(succeeded));
+  else if (backup.engine === "postgres") said.push(...dumpLines(gap, backup.log?.origin, data));
   else said.push(...gapLines(gap, backup.log?.origin ?? "", data));
   for (const { name, why } of gap.silent) said.push(`warning ${name} could not be asked: ${oneLine(why)}.`);
   if (succeeded === null && backup.log !== null) {
+    const one =
+      backup.engine === "postgres"
+        ? "Use one database with this backup and no second"
+        : "Start one server from this backup and no second";
     said.push(
-      `Start one server from this backup and no second: both would sign as ${oneLine(backup.log.origin)}, and fork it. A second one, for ` +
+      `${one}: both would sign as ${oneLine(backup.log.origin)}, and fork it. A second one, for ` +
         "a test, gets a log of its own first: gantry evidence succeed.",
     );
   }
   return said;
+}
+
+/** The log is in the dump, which restore does not see: what the files remember of it is what a server compares it with. */
+function dumpLines({ state, to, held }: RestoreView["gap"], origin: string | undefined, data: string): string[] {
+  if (origin === undefined) return [];
+  const command = `  npx gantry evidence succeed --reason "…" --store postgres://… --data ${data}`;
+  if (state === "succeeded") {
+    const now = held.find((one) => one.origin !== origin)?.origin ?? "another";
+    const ended = `The log ${oneLine(origin)} of the backup was ended, and ${oneLine(now)} is its successor`;
+    return [
+      `warning ${ended}. If the dump is of the old one, begin another successor before a server starts on it:`,
+      command,
+    ];
+  }
+  return [
+    `The log ${oneLine(origin)} was signed up to ${count(to, "entry", "entries")}. A server on a dump with fewer can be read, and ` +
+      "records nothing and runs nothing (EVIDENCE_ROLLBACK). If there is a newer dump, restore that. If not, end this log and begin its " +
+      "successor, which says so for good:",
+    command,
+  ];
 }
 
 function gapLines(

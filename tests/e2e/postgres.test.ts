@@ -1,12 +1,14 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { cp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Entry, Page, RunView } from "../../sdk/src/types.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { need } from "../fixtures/need.ts";
 import { type PostgresServer, postgresMissing, startPostgres } from "../fixtures/postgres.ts";
-import { CLI_FILE, startServer, type TestServer } from "../fixtures/server.ts";
+import { cli, run } from "../fixtures/processes.ts";
+import { CLI_FILE, SERVER_FILE, startServer, type TestServer } from "../fixtures/server.ts";
 
 let postgres: PostgresServer | undefined;
 beforeAll(async () => {
@@ -60,6 +62,35 @@ describe("gantry up --store postgres://…", () => {
     expect(said).toContain("PostgreSQL");
     expect(said).not.toContain(secret);
     await server.stop();
+  });
+
+  it("has secrets that are wrapped with another key while no server is alive, and that only a node with that key opens", async () => {
+    server = await startServer({ args: ["--store", url] });
+    const { token } = server;
+    const set = { method: "PUT", json: { value: "geheim-4280" } };
+    expect((await server.request("/v1/secrets/a-key", set)).status).toBe(200);
+    const elsewhere = `${server.data}-2`;
+    try {
+      await cp(join(server.data, "keys"), join(elsewhere, "keys"), { recursive: true });
+      const refused = await cli(["secrets", "rewrap", "--data", elsewhere, "--store", url]);
+      expect(refused).toMatchObject({ code: 2, stdout: "" });
+      expect(refused.stderr).toMatch(/The server \S+ uses the database/);
+      await server.stop();
+      const done = await cli(["secrets", "rewrap", "--data", server.data, "--store", url, "--json"]);
+      expect(done.code, done.stderr).toBe(0);
+      expect(JSON.parse(done.stdout)).toMatchObject({ secrets: 1, tenants: 1, resumed: false });
+      await server.restart({ args: ["--store", url] });
+      const { items } = await server.json<{ items: { name: string }[] }>("/v1/secrets", { token });
+      expect(items.map(({ name }) => name)).toEqual(["a-key"]);
+      await server.stop();
+      const config = join(elsewhere, "config.yaml");
+      await writeFile(config, JSON.stringify({ blobs: join(server.data, "blobs"), store: url, port: 0 }));
+      const without = await run(process.execPath, [SERVER_FILE, "up", "--data", elsewhere, "--config", config]);
+      expect(without.code).not.toBe(0);
+      expect(without.stdout + without.stderr).toContain("SECRETS_KEY_MISMATCH");
+    } finally {
+      await rm(elsewhere, { recursive: true, force: true });
+    }
   });
 
   it("is refused with a sentence when the database is away or is none", async () => {

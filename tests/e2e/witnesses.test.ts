@@ -42,7 +42,13 @@ async function listed(): Promise<Witness[]> {
 }
 
 it("each witness comes to hold the checkpoint that is served, and none is shown with its password", async () => {
-  await server.json("/v1/runs", { json: { code: { source: "export default () => 1;" }, wait_ms: 30_000 } }, 200);
+  const run = { json: { code: { source: "export default () => 1;" }, wait_ms: 30_000 } };
+  const { id } = await server.json<{ id: string }>("/v1/runs", run, 200);
+  // Nothing is written after this, so that all witnesses come to hold the same.
+  await eventually(async () => {
+    const entries = await server.json<{ items: { sealed: boolean }[] }>(`/v1/evidence/entries?ref=${id}`);
+    return entries.items.every(({ sealed }) => sealed);
+  }, "the run to be sealed");
   const note = await (await server.request("/log/checkpoint", { token: null })).text();
   const size = Number(note.split("\n")[1]);
   let items: Witness[] = [];
@@ -67,6 +73,9 @@ it("each witness comes to hold the checkpoint that is served, and none is shown 
   const checked = await cli(["evidence", "verify", bundle, "--key", join(base, "log.pub"), "--checkpoint", saved]);
   expect(checked.code, checked.stdout + checked.stderr).toBe(0);
   expect(checked.stdout + checked.stderr).toContain("verified");
+  const audited = await cli(["evidence", "audit", "--checkpoint", saved, "--data", server.data]);
+  expect(audited.code, audited.stdout + audited.stderr).toBe(0);
+  expect(audited.stdout).toMatch(/saved +compared with \d+ entries/);
   const table = await cli(["evidence", "witnesses", "--data", server.data]);
   expect(table.stdout).toContain(`file:${base}/w.txt`);
   let metrics = "";

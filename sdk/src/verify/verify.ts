@@ -122,14 +122,19 @@ function settle(now: Checkpoint, carried: ConsistencyProof[], options: VerifyOpt
     report.warnings.push(NO_SAVED_CHECKPOINT);
     return;
   }
-  const saved = openSaved(options.saved, options.keys, size);
+  const saved = openSaved(options.saved, options.keys, now);
   const proofs = options.consistency === undefined ? carried : [...carried, readConsistencyAnswer(options.consistency)];
   report.saved = { size: saved.size, relation: compareSaved(now, saved, proofs) };
 }
 
-/** A copy that no trusted key has signed says nothing of the log, so that nothing can be said of both. */
-function openSaved(text: string, keys: readonly PublicKey[], size: number): Checkpoint {
-  const notes = splitCheckpoints(text);
+/**
+ * A copy that no trusted key has signed says nothing of the log, so that nothing can be said of both. A witness's file
+ * has the copies of a log that was ended before those of its successor: those of the same name count, where there are any.
+ */
+function openSaved(text: string, keys: readonly PublicKey[], { origin, size }: Checkpoint): Checkpoint {
+  const all = splitCheckpoints(text);
+  const own = all.filter((one) => one.split("\n", 1)[0] === origin);
+  const notes = own.length > 0 ? own : all;
   const note = notes.findLast((one) => one.split("\n", 2)[1] === String(size)) ?? notes.at(-1) ?? text;
   try {
     return openCheckpoint(note, keys);

@@ -97,6 +97,15 @@ describe("the audit of a ledger", () => {
       });
     });
 
+    it("compares a witness's file by its last whole note", async () => {
+      const [first, second] = [ledger.notes[0]!, ledger.notes[1]!];
+      // As it is appended to, and as a crash has cut it off.
+      for (const end of ["\n", "", `\n${ledger.notes[2]!.slice(0, 30)}`]) {
+        const report = await ledger.audit({ saved: `${first}\n${second}${end}` });
+        expect(report).toMatchObject({ ok: true, compared: { saved: 20 } });
+      }
+    });
+
     it("passes after rows were changed in every way that the rooms know", async () => {
       const { identity, owner, storage } = ledger;
       const policy = new ContractPolicy(ledger);

@@ -108,15 +108,16 @@ function isUnreadable(error: unknown): boolean {
   return hasCode(error, storage_errors.VALUE) || (error as Error).name === "ZodError";
 }
 
+/** A checkpoint's three lines, an empty one, and its signatures. Behind each, a witness's file has an empty line more. */
+const NOTE = /(?<![^\n])[^\n]+\n\d{1,16}\n[A-Za-z0-9+/]{43}=\n\n(?:\u2014 [^\n]+\n)+/g;
+
 /**
- * The last note of a text, as a witness appends them.
+ * The last whole note of a text, as a witness appends them.
  * @throws EVIDENCE_BAD_NOTE  a caller's mistake is told from a log that does not agree.
  */
 function checkedNote(text: string): string {
-  const split = text.lastIndexOf("\n\n");
-  // A checkpoint has three lines, and no extension.
-  const note = text.slice(0, Math.max(0, split)).split("\n").slice(-3).join("\n") + text.slice(split);
-  if (parseCheckpoint(note) !== undefined) return note;
+  const note = text.match(NOTE)?.at(-1);
+  if (note !== undefined && parseCheckpoint(note) !== undefined) return note;
   throw new GantryError(errors.BAD_NOTE, {
     detail: "What was given as a checkpoint is none: a signed note has an origin, a size, a root and signatures.",
   });

@@ -83,8 +83,21 @@ describe("POST /v1/evidence/audits", () => {
       body: { code: errors.BAD_NOTE.code },
     });
     expect((await post({ more: 1 })).status).toBe(400);
+    // The one that goes on begins to read only when the other has been refused.
+    let go = () => {};
+    const gate = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const { snapshot } = ledger.storage;
+    ledger.storage.snapshot = async (read) => {
+      await gate;
+      return snapshot.call(ledger.storage, read) as never;
+    };
     const running = audits.audit({});
-    const busy = await post({});
+    const busy = await post({}).finally(() => {
+      ledger.storage.snapshot = snapshot;
+      go();
+    });
     expect({ status: busy.status, body: await busy.json() }).toMatchObject({
       status: 429,
       body: { code: errors.AUDITS.code, retry_after_ms: expect.any(Number) },

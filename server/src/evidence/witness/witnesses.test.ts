@@ -31,7 +31,7 @@ describe("each witness", () => {
     expect(log.http.note()).toBe(second.note);
     const third = await log.grow(700);
     await log.passing(() => log.http.size() === third.size && log.held().length === 2, "both to have the third");
-    expect(log.http.offered).toEqual([
+    expect(log.http.offered).toMatchObject([
       { old: 0, size: second.size, status: 200 },
       { old: second.size, size: third.size, status: 200 },
     ]);
@@ -61,7 +61,7 @@ describe("each witness", () => {
     const second = await log.grow(6);
     log.begin([log.webhook()]);
     await log.passing(() => log.http.size() === second.size, "the witness to go on");
-    expect(log.http.offered).toEqual([{ old: first.size, size: second.size, status: 200 }]);
+    expect(log.http.offered).toMatchObject([{ old: first.size, size: second.size, status: 200 }]);
   });
 
   it("goes on after a restart from the size that it has", async () => {
@@ -74,7 +74,7 @@ describe("each witness", () => {
     const second = await log.grow(9);
     log.begin([log.webhook()]);
     await log.passing(() => log.http.size() === second.size, "the second copy");
-    expect(log.http.offered.at(-1)).toEqual({ old: first.size, size: second.size, status: 200 });
+    expect(log.http.offered.at(-1)).toMatchObject({ old: first.size, size: second.size, status: 200 });
     expect(log.http.offered.length).toBe(2);
   });
 

@@ -1,6 +1,6 @@
 // Follows pages of the documentation as somebody would who types what they say: each command runs, and prints what stands there.
 // Usage: follow.mjs [--clone DIR] [--transcript FILE] [--limit SECONDS] [--real-npx] [PAGE...]; without
-// pages, those of follow_pages.json that newcomer.mjs does not follow already.
+// pages, those of follow_pages.json that newcomer.mjs does not follow already, and the rest of the README.
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";

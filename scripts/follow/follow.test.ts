@@ -45,6 +45,15 @@ describe("a page is read", () => {
     const page = readPage(text);
     expect(page).toMatchObject({ in_clone: true, wants_server: true, wants_login: true });
     expect(page.blocks).toMatchObject([{ kind: "steps", steps: [{ line: 4, text: "mkdir a" }] }]);
+    const going_on = "<!-- follow console background\n$ up\nit is up\n-->\n";
+    expect(readPage(going_on).blocks).toMatchObject([
+      { background: true, steps: [{ text: "up", expected: ["it is up"] }] },
+    ]);
+  });
+
+  it("from where it says, when what stands above is followed by somebody else", () => {
+    const page = readPage(`${fenced("sh", "npm ci")}<!-- follow: here -->\n${fenced("sh", "true")}`);
+    expect(page.blocks).toMatchObject([{ steps: [{ text: "true" }] }]);
   });
 
   it.each([
@@ -52,7 +61,7 @@ describe("a page is read", () => {
     [fenced("console", "no prompt"), "line 2: output before any command"],
     [fenced("text output", "1"), "line 2: there is no command before this output"],
     [fenced("console background", "$ a\n$ b"), "one command can go on in the background"],
-    ["<!-- follow: sever -->", "follow knows clone, server, login, and not sever"],
+    ["<!-- follow: sever -->", "follow knows clone, here, login, server, and not sever"],
   ])("or refused with the line that is wrong: %j", (text, why) => {
     expect(() => readPage(text)).toThrow(why);
   });

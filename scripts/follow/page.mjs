@@ -13,15 +13,16 @@ import { spawnSync } from "node:child_process";
  *   | { kind: "steps", line: number, steps: Step[], background: boolean }} Block
  */
 /**
- * How a page wants to be followed: `<!-- follow: clone server login -->`.
+ * How a page wants to be followed: `<!-- follow: clone server login -->`. With `here`, what stands above is somebody else's to follow.
+ * What nobody sees stands between `<!-- follow` and `-->`: shell, or with `<!-- follow console background` what stays.
  * @typedef {{ blocks: Block[], in_clone: boolean, wants_server: boolean, wants_login: boolean }} Page
  */
 
 const FENCE = /^(\s*)```+\s*(.*?)\s*$/;
 const DIRECTIVE = /^<!-- follow: ([a-z ]+) -->$/;
-const HIDDEN = /^<!-- follow$/;
+const HIDDEN = /^<!-- follow(?: (console\b.*))?$/;
 const NAMED_FILE = /^(?:#|\/\/) file: (\S+)$/;
-const WORDS = ["clone", "server", "login"];
+const WORDS = ["clone", "here", "login", "server"];
 
 /**
  * @param {string} text
@@ -37,8 +38,10 @@ export function readPage(text) {
     const line = lines[at] ?? "";
     const asked = DIRECTIVE.exec(line)?.[1];
     if (asked !== undefined) for (const word of asked.split(" ")) words.add(known(word, at));
+    if (asked?.split(" ").includes("here")) blocks.length = 0;
     const fence = FENCE.exec(line);
-    const is_hidden = HIDDEN.test(line);
+    const hidden = asked === undefined ? HIDDEN.exec(line) : null;
+    const is_hidden = hidden !== null;
     if (fence === null && !is_hidden) continue;
     const end = lines.findIndex((one, n) => n > at && (is_hidden ? one === "-->" : isEnd(one)));
     if (end < 0) throw new Error(`line ${at + 1}: what begins here has no end`);
@@ -46,7 +49,7 @@ export function readPage(text) {
     const body = lines
       .slice(at + 1, end)
       .map((one) => one.slice(Math.min(indent, one.length - one.trimStart().length)));
-    addBlock(blocks, is_hidden ? "sh" : (fence?.[2] ?? ""), body, at + 2);
+    addBlock(blocks, is_hidden ? (hidden[1] ?? "sh") : (fence?.[2] ?? ""), body, at + 2);
     at = end;
   }
   return { blocks, in_clone: words.has("clone"), wants_server: words.has("server"), wants_login: words.has("login") };

@@ -140,7 +140,8 @@ describe("the store in PostgreSQL", () => {
   });
 
   it(`takes at most DATABASE_CONNECTIONS_MAX sessions, however much is asked at once`, async () => {
-    const before = await sessions();
+    // What the store of an earlier test has closed, its server ends a moment later.
+    await eventually(async () => (await sessions()) === 0, "earlier sessions to end");
     const storage = await start();
     let goOn = (): void => {};
     const held = new Promise<void>((resolve) => {
@@ -150,7 +151,7 @@ describe("the store in PostgreSQL", () => {
     const reads = Array.from({ length: 200 }, () => storage.get("SELECT pg_sleep(0.01)::text AS x", []));
     const writes = Array.from({ length: 200 }, (_, i) => storage.write((tx) => tx.run(INSERT, [`k${i}`, i])));
     await Promise.all([...reads, ...writes]);
-    expect((await sessions()) - before).toBe(DATABASE_CONNECTIONS_MAX);
+    expect(await sessions()).toBe(DATABASE_CONNECTIONS_MAX);
     goOn();
     await Promise.all(snapshots);
   });
@@ -204,7 +205,7 @@ describe("the store in PostgreSQL", () => {
           if (runs <= times) await server!.sql("UPDATE notes SET n = n + 100 WHERE key = 'a'", url);
           tx.run("UPDATE notes SET n = ? WHERE key = ?", [n + 1, "a"], 1);
         },
-        { deadline_ms: 5_000 },
+        { deadline_ms: 20_000 },
       );
     await disturbed(UNIT_RETRIES_MAX);
     expect(runs).toBe(UNIT_RETRIES_MAX + 1);

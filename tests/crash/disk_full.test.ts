@@ -22,7 +22,7 @@ import { need } from "../fixtures/need.ts";
 import { serverArgs, withDeadline } from "../fixtures/server.ts";
 import { readData, storyFaults } from "./audit.ts";
 import { logFaults } from "./log_audit.ts";
-import { runtimeOf } from "./runner_processes.ts";
+import { liveRunnersOf, runtimeOf } from "./runner_processes.ts";
 
 /** A server whose data directory is a disk of its own, small enough to fill: a tmpfs in a mount namespace of its own. */
 
@@ -123,11 +123,16 @@ describe("a server whose disk is full", () => {
   });
 
   it("releases no result that it cannot record, and ends the run as lost when it can write again", async () => {
+    await eventually(() => liveRunnersOf(join(base, "d")).length === 1, "a warm runner");
+    const [{ pid } = { pid: 0 }] = liveRunnersOf(join(base, "d"));
     const begun = await submit(2_000, { wait_ms: 0 });
     const { id } = begun.body as RunView;
     await eventually(async () => ((await ask(`/v1/runs/${id}`)).body as RunView).state === "running", "the run to run");
+    // It comes to its answer when nothing can be recorded any more, however long that takes.
+    process.kill(pid, "SIGSTOP");
     const free = fill();
     await eventually(async () => (await submit(0)).status === 503, "a refusal");
+    process.kill(pid, "SIGCONT");
     expect(await ask(`/v1/runs/${id}?wait_ms=30000`)).toMatchObject(UNAVAILABLE);
     expect((await ask(`/v1/runs/${id}`)).body).not.toHaveProperty("result");
     free();

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { eventually } from "../fixtures/eventually.ts";
 import { startServer, type TestServer } from "../fixtures/server.ts";
 import { disposeWithRunners, RUNTIME_ENV, runtimeOf, startTicksOf } from "./runner_processes.ts";
 
@@ -35,7 +36,7 @@ describe("at its start the server finds the directory of a runner that an earlie
     await server.restart();
     expect(await gone).toEqual([null, "SIGKILL"]);
     expect(existsSync(path)).toBe(false);
-    expect(server.log.some((line) => line.includes("killed runners"))).toBe(true);
+    await eventually(() => server.log.some((line) => line.includes("killed runners")), "the kill to be logged");
     await server.stop();
   });
 

@@ -96,13 +96,14 @@ describe("a runner that is killed from outside", () => {
       await eventually(() => liveRunnersOf(server.data).length === known.length + 1, "a warm runner");
       return liveRunnersOf(server.data).find(({ pid }) => !known.includes(pid))!.pid;
     };
-    const of_neighbour = await warm([]);
-    const neighbour = await submit(1, 5_000);
-    await running(neighbour.id);
-    const of_victim = await warm([of_neighbour]);
+    const of_victim = await warm([]);
     const victim = await submit(2, FOR_EVER);
     await running(victim.id);
-    const refilled = await warm([of_neighbour, of_victim]);
+    const of_neighbour = await warm([of_victim]);
+    const refilling = [of_victim, of_neighbour];
+    // The last thing before the kill: it must still be going on then, however long runners take to boot.
+    const neighbour = await submit(1, 5_000);
+    await running(neighbour.id);
 
     const told = get(victim.id, 30_000);
     process.kill(of_victim, "SIGKILL");
@@ -115,8 +116,11 @@ describe("a runner that is killed from outside", () => {
     expect(await get(neighbour.id, 30_000)).toMatchObject({ termination: "completed", result: 1 });
 
     // The warm one dies before anyone claims it: it is replaced, and the next run knows nothing of it.
+    const fresh = (known: number[]) => liveRunnersOf(server.data).find(({ pid }) => !known.includes(pid))?.pid;
+    await eventually(() => fresh(refilling) !== undefined, "a warm runner");
+    const refilled = fresh(refilling)!;
     process.kill(refilled, "SIGKILL");
-    await eventually(() => liveRunnersOf(server.data).some(({ pid }) => pid !== refilled), "another warm runner");
+    await eventually(() => fresh([...refilling, refilled]) !== undefined, "another warm runner");
     const next = await submit(3, 0);
     expect(await get(next.id, 30_000)).toMatchObject({ termination: "completed", result: 3 });
     expect((await server.request("/readyz")).status).toBe(200);

@@ -190,7 +190,7 @@ describe("gantry run", () => {
     await apply("prod", "");
     const started = submit("--contract", "prod");
     const approval = await waitingOf(started);
-    expect(started.stderr).toContain(`npx gantry approve ${approval}`);
+    await eventually(() => started.stderr.includes(`npx gantry approve ${approval}`), "it says how to approve it");
     expect((await approve(approval)).code).toBe(0);
     const out = await started.finished;
     expect([out.code, JSON.parse(out.stdout)], out.stderr).toEqual([0, { doubled: 8 }]);

@@ -197,6 +197,8 @@ describe("/v1/openapi.json", () => {
   });
 
   it("what each route answers is what the document says", async () => {
+    const sealed_yet = async () => (await server.request("/log/checkpoint", { token: null })).ok;
+    await eventually(sealed_yet, "the first entries to be sealed");
     const run = await api.json<RunView>("/v1/runs", submit("export default () => fetch('http://example.com')"));
     expect(run.blocked).toHaveLength(1);
     await api.json(`/v1/runs/${run.id}`);

@@ -87,6 +87,10 @@ async function look(path: string, { page } = window): Promise<void> {
   const answer = await page.goto(`${server.url}${path}`);
   expect(answer?.status(), path).toBe(200);
 }
+/** Clicks what leads to another page, and waits until that is whole. */
+async function follow(click: () => Promise<void>): Promise<void> {
+  await Promise.all([window.page.waitForEvent("load"), click()]);
+}
 const told = () => window.page.innerText("main");
 const idOf = (name: string): string => runs[name]?.id ?? "";
 
@@ -100,16 +104,16 @@ describe("the list of runs", () => {
   it("leads back page by page to the first run, and to each run's page", async () => {
     await look("/runs");
     expect(await window.page.locator("tbody tr").count()).toBe(PAGE_ROWS);
-    await window.page.click("text=Older runs");
+    await follow(() => window.page.click("text=Older runs"));
     expect(await told()).toContain(idOf("completed"));
-    await window.page.click(`text=${idOf("runaway")}`);
+    await follow(() => window.page.click(`text=${idOf("runaway")}`));
     expect(new URL(window.page.url()).pathname).toBe(`/runs/${idOf("runaway")}`);
   });
 
   it("is narrowed by its form", async () => {
     await look("/runs");
     await window.page.selectOption("#termination", "threw");
-    await window.page.click("text=Show");
+    await follow(() => window.page.click("text=Show"));
     expect(await window.page.locator("tbody tr").count()).toBe(1);
     expect(await told()).toContain(idOf("threw"));
     expect(await window.page.inputValue("#termination")).toBe("threw");
@@ -125,9 +129,9 @@ describe("the page of a run", () => {
     expect(text).toContain("\\u001b[31mred");
     expect(text).not.toContain("line number 1.");
     expect(await window.page.locator("meter").count()).toBe(5);
-    await window.page.click("text=Earlier lines");
+    await follow(() => window.page.click("text=Earlier lines"));
     expect(await told()).toContain("line number 1.");
-    await window.page.click("text=Newest lines");
+    await follow(() => window.page.click("text=Newest lines"));
     expect(await told()).not.toContain("line number 1.");
   });
 
@@ -158,7 +162,7 @@ describe("the page of a run", () => {
 
   it("leads to its entries and they to their proof, which is there and checked", async () => {
     await look(`/runs/${idOf("completed")}`);
-    await window.page.locator("a", { hasText: /^ent_/ }).first().click();
+    await follow(() => window.page.locator("a", { hasText: /^ent_/ }).first().click());
     expect(new URL(window.page.url()).pathname).toMatch(/^\/ledger\/ent_/);
     const text = await told();
     expect(text).toContain("run.admitted");
@@ -190,11 +194,11 @@ describe("the ledger", () => {
   it("has the newest entries first, is narrowed by its form, and leads back page by page", async () => {
     await look("/ledger");
     const first = Number(await window.page.locator("tbody td").first().innerText());
-    await window.page.click("text=Older entries");
+    await follow(() => window.page.click("text=Older entries"));
     expect(Number(await window.page.locator("tbody td").first().innerText())).toBe(first - PAGE_ROWS);
     await window.page.fill("#kind", "run.ended");
     await window.page.fill("#ref", idOf("threw"));
-    await window.page.click("text=Show");
+    await follow(() => window.page.click("text=Show"));
     expect(await window.page.locator("section[aria-label^=Entries] tbody tr").count()).toBe(1);
   });
 });

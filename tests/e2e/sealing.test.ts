@@ -59,7 +59,7 @@ describe("a server's signed log", () => {
       async () => (await (await server.request("/log/keys")).text()) === `${before}${rotated.new}\n`,
       "the new key to sign",
     );
-    expect(readFileSync(at("log.pub"), "utf8")).toBe(`${before}${rotated.new}\n`);
+    await eventually(() => readFileSync(at("log.pub"), "utf8") === `${before}${rotated.new}\n`, "its public copy");
     expect((await server.request("/v1/evidence/keys", { method: "POST", token: null })).status).toBe(401);
   });
 

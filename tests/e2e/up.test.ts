@@ -198,7 +198,7 @@ describe("without a jail", () => {
         writeFile(join(data, "..", "jailed.yaml"), "kind: Contract\nname: jailed\nextends: scratch\njail: required\n"),
     });
     expect(server.printed).toMatch(/Jail\s+NONE/);
-    expect(server.log.some((line) => line.includes("WITHOUT A JAIL"))).toBe(true);
+    await eventually(says(server, "WITHOUT A JAIL"), "the log to say so");
     const view = await server.json<RunView>("/v1/runs", submit("export default () => 1"));
     expect(view).toMatchObject({ termination: "completed", jail: "none" });
     const entries = await server.json<Page<Entry>>(`/v1/evidence/entries?ref=${view.id}&kind=run.ended`);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { eventually } from "../../../tests/fixtures/eventually.ts";
 import { type Ground, openGround } from "../../../tests/fixtures/ground.ts";
 import { VirtualClock } from "../../../tests/fixtures/virtual_clock.ts";
 import type { EntryId, TenantId } from "../kernel/ids.ts";
@@ -376,7 +377,7 @@ describe("following", () => {
     const clock = new VirtualClock();
     const own = new EvidenceLedger({ ...ledgerParts(), clock });
     const page = own.follow({ tenant: newTenant(), limit: 1 }, new AbortController().signal).next();
-    await expect.poll(() => clock.pending).toBe(1);
+    await eventually(() => clock.pending === 1, "the wait to begin");
     clock.advance(FOLLOW_IDLE_MS);
     expect(await page).toEqual({ done: false, value: [] });
     expect(clock.pending).toBe(0);

@@ -76,9 +76,12 @@ describe("a key's runners", () => {
     const first = await claim(pool, "a");
     const waiting = [claim(pool, "a"), claim(pool, "a")];
     await run(first);
-    expect((await waiting[0]!).id).toBe(first.id);
-    const second = await waiting[1]!;
-    expect([second.id === first.id, second.cold]).toEqual([false, true]);
+    // A busy machine may have booted the new one before the other's run has ended.
+    const got = await Promise.all(waiting);
+    expect(got.map(({ id, cold }) => [id === first.id, cold]).sort()).toEqual([
+      [false, true],
+      [true, false],
+    ]);
     // What was ordered for runs that were served otherwise is not kept for them.
     const abort = new AbortController();
     const third = claim(pool, "a", {}, abort.signal);

@@ -96,6 +96,7 @@ describe("while the end's commit stalls", () => {
     const held = heldScript();
     house.pool.script = held.script;
     const { id } = await submit({ wait_ms: 0 });
+    await eventually(() => held.waiting.includes(id));
     release = house.stalling.hold("before");
     held.end(id, { result: "42" });
     const got = house.runs.get(house.owner, id, 10_000);

@@ -2,6 +2,7 @@ import { createHash, createHmac } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { eventually } from "../../../../tests/fixtures/eventually.ts";
 import { type Ground, openGround } from "../../../../tests/fixtures/ground.ts";
 import { VirtualClock } from "../../../../tests/fixtures/virtual_clock.ts";
 import type { EntryId, TenantId } from "../../kernel/ids.ts";
@@ -279,9 +280,9 @@ describe("a bundle is refused", () => {
           return error;
         },
       );
-      await expect.poll(() => clock.pending).toBe(1);
+      await eventually(() => clock.pending === 1, "the wait to begin");
       clock.advance(SEAL_WAIT_MS - 1);
-      await expect.poll(() => clock.pending).toBe(1);
+      await eventually(() => clock.pending === 1, "the wait to begin");
       expect(settled).toBe(false);
       clock.advance(SEAL_WAIT_MS);
       expect(await watched).toMatchObject({ code: "EVIDENCE_NOT_SEALED" });

@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { eventually } from "../../../../tests/fixtures/eventually.ts";
 import { type Ground, openGround } from "../../../../tests/fixtures/ground.ts";
 import { roomApp } from "../../../../tests/fixtures/room_app.ts";
 import { VirtualClock } from "../../../../tests/fixtures/virtual_clock.ts";
@@ -107,10 +108,10 @@ it("a reader that takes nothing for BUNDLE_STALL_MS is cut off, and one that goe
   const answer = await begin({ refs: ["r"] });
   const reader = answer.body?.getReader();
   await reader?.read();
-  await expect.poll(() => clock.pending).toBe(1);
+  await eventually(() => clock.pending === 1, "the wait to begin");
   clock.advance(BUNDLE_STALL_MS - 1);
   expect((await reader?.read())?.done).toBe(false);
-  await expect.poll(() => clock.pending).toBe(1);
+  await eventually(() => clock.pending === 1, "the wait to begin");
   clock.advance(BUNDLE_STALL_MS);
   await expect(
     (async () => {

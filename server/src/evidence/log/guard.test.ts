@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Ground, openGround } from "../../../../tests/fixtures/ground.ts";
+import { VirtualClock } from "../../../../tests/fixtures/virtual_clock.ts";
 import { GantryError } from "../../kernel/errors.ts";
 import { noMetrics } from "../../kernel/telemetry.ts";
 import { errors, PENDING_MAX } from "../contract.ts";
@@ -66,7 +67,8 @@ describe("the guard of the ledger", () => {
 describe("a ledger whose entries nobody seals", () => {
   let ground: Ground;
   beforeEach(async () => {
-    ground = await openGround({ sealing: true });
+    // Nothing is sealed or counted behind the test's back: no time passes by itself.
+    ground = await openGround({ sealing: true, clock: new VirtualClock() });
     await ground.seal();
   });
   afterEach(() => ground.remove());

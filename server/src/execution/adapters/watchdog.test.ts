@@ -129,9 +129,10 @@ it("knows the conviction of a process as soon as its death is seen", async () =>
 });
 
 it("knows nothing of a process that ended by itself", async () => {
-  const pid = await start("console.log('ready'); setTimeout(() => process.exit(3), 50);");
+  const pid = await start("process.stdin.once('data', () => process.exit(3)); console.log('ready');");
   const end = dead(children[0]);
   void convicted(pid, {});
+  children[0]?.stdin?.write("go\n"); // It is watched by now.
   await end;
   expect(await watchdog.convictionOf("rnr_a", watch)).toBeUndefined();
 });

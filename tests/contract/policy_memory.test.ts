@@ -17,4 +17,11 @@ describe("the policy engine", () => {
     expect(first).toBeLessThan(1.3);
     expect(second / first).toBeLessThan(1.15);
   }, 250_000);
+
+  it("outlives the end of optimized code that called it, as often as that comes", () => {
+    const often = "--deopt-every-n-times=1000"; // V8 throws optimized code away at every so many points where it may
+    const args = [often, "--expose-gc", "--import", "tsx", SCRIPT, "600"];
+    const { status, signal, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 120_000 });
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: "" });
+  }, 130_000);
 });

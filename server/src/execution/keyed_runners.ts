@@ -2,12 +2,12 @@ import { assert } from "../kernel/assert.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { GantryError } from "../kernel/errors.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
+import { Turns } from "../kernel/turns.ts";
 import type { JailedProcess, ProcessNumbers } from "./adapters/jailed_process.ts";
 import { RUNNER_WAIT_MS_MAX, runner_errors, SESSION_WAITING_MAX } from "./contract.ts";
 import { type Bound, Group, type KeyedWant, type Waiter } from "./group.ts";
 import { type Retirement, spentBy, staleBy } from "./retire.ts";
 import { Room } from "./room.ts";
-import { Turns } from "./turns.ts";
 import { busy } from "./warm_stock.ts";
 
 /** Where keyed runners get their processes from. */

@@ -3,12 +3,12 @@ import { GantryError } from "../kernel/errors.ts";
 import type { Ids } from "../kernel/ids.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
+import { Turns } from "../kernel/turns.ts";
 import type { Boot } from "./adapters/boot.ts";
 import type { JailedProcess } from "./adapters/jailed_process.ts";
 import { MEMORY_CLASSES_MB } from "./adapters/runtime_dir.ts";
 import type { Watchdog } from "./adapters/watchdog.ts";
 import { BOOT_FAILURES_MAX, RUNNER_WAIT_MS_MAX, runner_errors } from "./contract.ts";
-import { Turns } from "./turns.ts";
 
 export interface StockOptions {
   boot: Boot;

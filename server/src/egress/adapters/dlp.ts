@@ -2,9 +2,9 @@ import { Worker } from "node:worker_threads";
 import { assert } from "../../kernel/assert.ts";
 import { entryPoint } from "../../kernel/entries.ts";
 import { GantryError } from "../../kernel/errors.ts";
+import { Turns } from "../../kernel/turns.ts";
 import { DLP_QUEUE_MAX, DLP_TENANT_QUEUE_MAX, DLP_WINDOW_BYTES_MAX, egress_errors } from "../contract.ts";
 import type { DlpScanner } from "../guards/deps.ts";
-import { Turns } from "./turns.ts";
 
 /** Texts that the thread has at a time: enough that it never waits, and few, as they have had their turn. */
 const GIVEN_MAX = 8;
@@ -63,7 +63,7 @@ export class DlpThread implements DlpScanner {
     }
     return new Promise((resolve, reject) => {
       // A copy of its own: what goes over must not share its memory with anything that stays.
-      this.#turns.push(tenant, { tenant, window: new Uint8Array(window), resolve, reject });
+      this.#turns.add(tenant, { tenant, window: new Uint8Array(window), resolve, reject });
       this.#give();
     });
   }
@@ -85,7 +85,7 @@ export class DlpThread implements DlpScanner {
       const bytes = next.window.byteLength;
       if (this.#given.size > 0 && this.#given_bytes + bytes > DLP_WINDOW_BYTES_MAX) return;
       if (this.#given.size >= GIVEN_MAX) return;
-      this.#turns.take();
+      this.#turns.shift();
       const id = ++this.#asked;
       const thread = this.#thread ?? this.#start();
       this.#given.set(id, next);

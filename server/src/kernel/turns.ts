@@ -11,11 +11,22 @@ export class Turns<T> {
     return this.#size;
   }
 
+  /** How many of one party wait. */
+  of(party: string): number {
+    return this.#parties.get(party)?.length ?? 0;
+  }
+
   add(party: string, item: T): void {
     const own = this.#parties.get(party);
     if (own === undefined) this.#parties.set(party, [item]);
     else own.push(item);
     this.#size += 1;
+  }
+
+  /** The next in turn, which goes on waiting. */
+  peek(): T | undefined {
+    for (const own of this.#parties.values()) return own[0];
+    return undefined;
   }
 
   /** The next in turn. */
@@ -39,6 +50,15 @@ export class Turns<T> {
     if (own.length === 0) this.#parties.delete(party);
     this.#size -= 1;
     return true;
+  }
+
+  /** Takes the newest of the party that has most waiting, if that is more than one more than `than`. */
+  takeFromLongest(than: number): T | undefined {
+    let longest: T[] = [];
+    for (const own of this.#parties.values()) if (own.length > longest.length) longest = own;
+    if (longest.length <= than + 1) return undefined;
+    this.#size -= 1;
+    return longest.pop();
   }
 
   /** All that wait, in turn; nobody waits afterwards. */

@@ -41,4 +41,21 @@ describe("turns", () => {
       }),
     );
   });
+
+  it("say who is next and how many of a party wait, and take nothing by it", () => {
+    const turns = new Turns<string>();
+    for (const item of ["a1", "a2", "b1"]) turns.add(item.slice(0, 1), item);
+    expect([turns.peek(), turns.of("a"), turns.of("d"), turns.size]).toEqual(["a1", 2, 0, 3]);
+    turns.drain();
+    expect([turns.peek(), turns.of("a")]).toEqual([undefined, 0]);
+  });
+
+  it("give up the newest of whoever has most, only if that is more than one more", () => {
+    const turns = new Turns<string>();
+    for (const item of ["a1", "b1", "b2", "b3"]) turns.add(item.slice(0, 1), item);
+    expect(turns.takeFromLongest(2)).toBeUndefined();
+    expect(turns.takeFromLongest(1)).toBe("b3");
+    expect(turns.takeFromLongest(1)).toBeUndefined();
+    expect([turns.size, turns.drain(), turns.size]).toEqual([3, ["a1", "b1", "b2"], 0]);
+  });
 });

@@ -1,25 +1,14 @@
-import { hostname, userInfo } from "node:os";
 import { parseArgs } from "node:util";
 import { type Config, readConfig, UsageError } from "../config.ts";
 import { ORIGIN_CHARS_MAX, SUCCESSION_REASON_CHARS_MAX } from "../evidence/contract.ts";
-import { EvidenceLedger } from "../evidence/ledger.ts";
 import { isNoteName } from "../evidence/log/note.ts";
 import { type Succeeded, succeedLog } from "../evidence/log/succession.ts";
-import { openStateKey } from "../evidence/state_key.ts";
 import { forgetSinks } from "../evidence/witness/store.ts";
 import { createLogger } from "../http/logging.ts";
-import { humanFor } from "../identity/admin_link.ts";
 import { systemClock } from "../kernel/clock.ts";
-import { isGantryError } from "../kernel/errors.ts";
-import { createIds } from "../kernel/ids.ts";
-import { systemRandom } from "../kernel/random.ts";
-import { noMetrics } from "../kernel/telemetry.ts";
-import { KINDS } from "../schema.ts";
-import { openPrivateFiles } from "../storage/adapters/private_files.ts";
-import { agreementsOf } from "../storage/agreements.ts";
 import { type Held, heldByFile, heldByWitnesses, publicKeysOf } from "./checkpoints_known.ts";
 import { placed, print, say, told } from "./command_line.ts";
-import { demandNobody, offlineSentence, openAlone } from "./opening.ts";
+import { recordingAlone } from "./recording.ts";
 
 /** Why, under which name, and by whom: a human's id or subject, default the owner. */
 export interface SucceedAsked {
@@ -56,31 +45,16 @@ export async function succeedOn(
   held: readonly Held[],
   { reason, origin, actor: named }: SucceedAsked,
 ): Promise<SucceedResult> {
-  const clock = systemClock();
-  const random = systemRandom();
-  const common = { clock, random, ids: createIds(clock, random), metrics: noMetrics };
-  const opened = await openAlone(config, common).catch((error: unknown) => {
-    if (isGantryError(error)) throw new UsageError(offlineSentence(error));
-    throw error;
-  });
-  const { storage } = opened;
-  try {
-    if (config.store.engine === "postgres") await demandNobody(storage, clock.now());
-    const files = openPrivateFiles(config.data, random);
-    const state_key = await openStateKey(agreementsOf(storage), files, random);
-    const ledger = new EvidenceLedger({ ...common, storage, state_key, kinds: KINDS });
-    const { id, tenant, name } = await humanFor(storage, { tenant: undefined, actor: named });
-    const operator = `${userInfo().username}@${hostname()}`;
+  return recordingAlone(config, named, async ({ human, operator, ...ground }) => {
+    const { id, tenant, name } = human;
     const seen = largestFirst(held);
     const log = createLogger({ level: "error" });
     const done = await succeedLog(
-      { ...common, storage, files, ledger, log, owner: `succeed-${process.pid}` },
+      { ...ground, log, owner: `succeed-${process.pid}` },
       { tenant, actor: [{ actor: id, kind: "human" }], reason, seen, origin, operator, also: forgetSinks },
     );
     return { ...done, seen: seen.map(({ note: _, ...rest }) => rest), by: name, operator };
-  } finally {
-    await opened.close();
-  }
+  });
 }
 
 /** Who holds the same size and root is named once. */

@@ -17,6 +17,7 @@ declare const guest: unknown;
 
 declare module "gantry:prelude" {
   export const natives: typeof import("./prelude.ts").natives;
+  export const printed: boolean;
   export { config };
 }
 

@@ -11,7 +11,9 @@ import {
   type HostModule,
   type HostOutcome,
   HTTP_HEAD_MAX,
+  HTTP_HEADER,
   NONCE_HEADER,
+  OUTCOME_HEADER,
   type RunCall,
   STAMP_HEADER,
   tunnelAuthority,
@@ -28,9 +30,9 @@ interface HostEnv {
 }
 
 interface GuestEntrypoint {
-  fault(): Promise<GuestFault | undefined>;
-  loaded(): Promise<true>;
-  run(input: unknown, started: () => void): Promise<Answer>;
+  fault(argument: null): Promise<GuestFault | undefined>;
+  loaded(argument: null): Promise<true>;
+  run(input: unknown): Promise<Answer>;
   fetch(request: Request): Promise<Response>;
 }
 
@@ -45,8 +47,12 @@ interface EgressProps {
 /** A guest may call any name; what is told of it must fit a line. DNS allows 253 characters, a port adds 6. */
 const HOST_TOLD_MAX = 260;
 
+/** The run that the process works for, and whether nothing but its beginning has been told of it. */
+let live = { host_nonce: "", is_silent: true };
+
 /** Lines for Node, told apart from guests' by a nonce that no guest sees. */
 function tell(host_nonce: string, line: HostLine): void {
+  if (host_nonce === live.host_nonce) live.is_silent = false;
   console.log(`${host_nonce} host ${JSON.stringify(line)}`);
 }
 
@@ -122,6 +128,8 @@ interface HostExports {
 
 interface HostCall extends RunCall {
   host_nonce: string;
+  /** When the host began with it, milliseconds UTC. */
+  begun: number;
 }
 
 /**
@@ -166,61 +174,66 @@ function faultOf(error: unknown): GuestFault {
   return { name: cut(name), message: cut(message), ...(stack === undefined ? {} : { stack: cut(stack) }) };
 }
 
-function answer(outcome: HostOutcome, body: BodyInit | null, headers: Record<string, string> = {}): Response {
-  return new Response(body, { headers: { ...headers, "gantry-outcome": outcome } });
+/**
+ * The answer to a call, and the end of its log. A run of which nothing was printed needs no line that says so: its answer
+ * does. Where Node's own `console` can be imported, the wrapper cannot know.
+ * @param said  of the guest's call, if it has come to its own end.
+ */
+function answer(call: HostCall, outcome: HostOutcome, body: BodyInit | null, said?: Answer): Response {
+  const is_silent = said?.printed === false && !call.node_compat && live.is_silent;
+  if (!is_silent) tell(call.host_nonce, { event: "ended" });
+  return new Response(body, { headers: { [OUTCOME_HEADER]: wordsOf(call, outcome, said, is_silent) } });
 }
 
-function failed(outcome: HostOutcome, fault: GuestFault): Response {
-  return answer(outcome, JSON.stringify(fault));
+function wordsOf({ begun }: HostCall, outcome: HostOutcome, said?: Answer, is_silent = false): string {
+  return `${outcome} ${begun} ${said === undefined ? "-" : Number(said.started)}${is_silent ? " silent" : ""}`;
 }
 
-async function run(call: HostCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
-  const response = await outcomeOf(call, env, ctx);
-  // The body of a guest's `Response` is still to come: its end says so itself.
-  if (!response.headers.has("gantry-http")) tell(call.host_nonce, { event: "ended" });
-  return response;
+function failed(call: HostCall, outcome: HostOutcome, fault: GuestFault, said?: Answer): Response {
+  return answer(call, outcome, JSON.stringify(fault), said);
 }
 
 /**
  * One call does it all, in the usual case: to ask first whether the guest loads, and in which form, costs a twentieth of
  * a small run. What a failure was is asked afterwards.
  */
-async function outcomeOf(call: HostCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
+async function run(call: HostCall, env: HostEnv, ctx: ExecutionContext): Promise<Response> {
   let guest: GuestEntrypoint | undefined;
   try {
     guest = workerCode(call, env, ctx);
     return await value(guest, call);
   } catch (error) {
-    if (guest === undefined || !(await loads(guest))) return failed("load_failed", faultOf(error));
+    if (guest === undefined || !(await loads(guest))) return failed(call, "load_failed", faultOf(error));
     const fault = await thrownBy(guest);
-    if (fault !== undefined) return failed("threw", faultOf(fault));
+    if (fault !== undefined) return failed(call, "threw", faultOf(fault));
     const engine = faultOf(error);
-    return failed(engine.message.includes(NEVER_SETTLES) ? "never_settles" : "stopped", engine);
+    return failed(call, engine.message.includes(NEVER_SETTLES) ? "never_settles" : "stopped", engine);
   }
 }
 
 /** A guest that did not load says so to every call, and is not evaluated again. */
 function loads(guest: GuestEntrypoint): Promise<boolean> {
-  return guest.loaded().catch(() => false);
+  return guest.loaded(null).catch(() => false);
 }
 
-/** What the guest's `fetch` threw, with its own stack: an error that crosses isolates has lost it. */
+/** What the guest's `fetch` threw last, with its own stack: an error that crosses isolates has lost it. */
 async function thrownBy(guest: GuestEntrypoint): Promise<GuestFault | undefined> {
-  return guest.fault().catch(() => undefined);
+  return guest.fault(null).catch(() => undefined);
 }
 
 async function value(guest: GuestEntrypoint, call: HostCall): Promise<Response> {
-  const result = await guest.run(JSON.parse(call.input), () => tell(call.host_nonce, { event: "started" }));
-  if (result.kind === "value") return answer("value", String(result.json));
-  if (result.kind === "fetch") return respond(guest, call);
-  if (result.kind === "none") {
-    return failed("no_entry", { name: "TypeError", message: "no default export that can be run" });
+  const said = await guest.run(JSON.parse(call.input));
+  if (said.kind === "value") return answer(call, "value", String(said.json), said);
+  if (said.kind === "fetch") return respond(guest, call, said);
+  if (said.kind === "none") {
+    return failed(call, "no_entry", { name: "TypeError", message: "no default export that can be run" }, said);
   }
-  if (result.kind === "threw" || result.kind === "not_json") return failed(result.kind, faultOf(result.fault));
-  return answer("output_exceeded", null);
+  if (said.kind === "threw" || said.kind === "not_json") return failed(call, said.kind, faultOf(said.fault), said);
+  return answer(call, "output_exceeded", null, said);
 }
 
-async function respond(guest: GuestEntrypoint, call: HostCall): Promise<Response> {
+/** The body of a guest's `Response` is still to come, and what is printed meanwhile: its end ends the log. */
+async function respond(guest: GuestEntrypoint, call: HostCall, said: Answer): Promise<Response> {
   const request = new Request("http://run.gantry/", {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -228,12 +241,12 @@ async function respond(guest: GuestEntrypoint, call: HostCall): Promise<Response
   });
   const response = await guest.fetch(request);
   const head = JSON.stringify({ status: response.status, headers: [...response.headers] });
-  if (head.length > HTTP_HEAD_MAX) return answer("output_exceeded", null);
-  const body = response.body?.pipeThrough(
-    new TransformStream({ flush: () => tell(call.host_nonce, { event: "ended" }) }),
-  );
-  if (body === undefined) tell(call.host_nonce, { event: "ended" });
-  return answer("http", body ?? null, { "gantry-http": head });
+  if (head.length > HTTP_HEAD_MAX) return answer(call, "output_exceeded", null);
+  const flush = (): void => tell(call.host_nonce, { event: "ended" });
+  const body = response.body?.pipeThrough(new TransformStream({ flush }));
+  if (body === undefined) flush();
+  const headers = { [OUTCOME_HEADER]: wordsOf(call, "http", said), [HTTP_HEADER]: head };
+  return new Response(body ?? null, { headers });
 }
 
 export default {
@@ -242,8 +255,10 @@ export default {
     if (pathname === "/ping") return new Response("pong");
     if (pathname === "/run") {
       const host_nonce = request.headers.get(NONCE_HEADER) ?? "";
-      tell(host_nonce, { event: "begun", at: Date.now() });
-      return run({ ...(await request.json<RunCall>()), host_nonce }, env, ctx);
+      const begun = Date.now();
+      tell(host_nonce, { event: "begun", at: begun });
+      live = { host_nonce, is_silent: true };
+      return run({ ...(await request.json<RunCall>()), host_nonce, begun }, env, ctx);
     }
     return new Response(null, { status: 404 });
   },

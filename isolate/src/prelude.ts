@@ -6,12 +6,16 @@
 const { log_nonce } = config;
 const print = console.log.bind(console);
 const { stringify } = JSON;
-const { defineProperties } = Object;
+const { defineProperties, getPrototypeOf } = Object;
+const { now } = Date;
 const ErrorClass = Error;
 const allSettled = Promise.allSettled.bind(Promise);
 
 /** Untouched by whatever the guest does to its globals. */
-export const natives = Object.freeze({ stringify, defineProperties, allSettled });
+export const natives = Object.freeze({ stringify, defineProperties, getPrototypeOf, now, allSettled });
+
+/** Has a line been printed? */
+export let printed = false;
 
 /** Nested values are shown as JSON; deeper than this JSON itself gives up long before. */
 function show(value: unknown): string {
@@ -34,6 +38,7 @@ function line(level: string, args: unknown[]): void {
   } catch {
     text = "[a value that cannot be shown]";
   }
+  printed = true;
   print(`${log_nonce} ${level} ${stringify(text)}`);
 }
 

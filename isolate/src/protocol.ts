@@ -60,9 +60,16 @@ export type HostModule = { js: string } | { json: string } | { text: string } | 
 export const HTTP_HEAD_MAX = 32 * 1024;
 
 /**
- * Header `gantry-outcome` of the answer: set by the host, never by a text of the guest. With `http` comes the header
- * `gantry-http`: the response's status and headers, JSON.
- *
+ * Header of the answer, set by the host, never by a text of the guest: `<HostOutcome> <begun> <started>[ silent]`. `begun`
+ * is what the line of that name says. `started` is when the guest's modules had been evaluated, milliseconds UTC, as the
+ * guest's isolate says; `-` where its call did not come to its own end. `silent`: no line was printed since `begun`, and no
+ * `ended` follows.
+ */
+export const OUTCOME_HEADER = "gantry-outcome";
+/** Header of an answer `http`: the response's status and headers, JSON. */
+export const HTTP_HEADER = "gantry-http";
+
+/**
  * - `value`: body is the result's JSON text
  * - `http`: body is the response's body
  * - `threw`, `not_json`, `load_failed`, `no_entry`: body is a `GuestFault`
@@ -89,12 +96,9 @@ export interface GuestFault {
 
 /**
  * What follows the host nonce on a line of stdout. `begun` is the first line of a run: what came before it is not the
- * run's. `ended` is the last line of a run that answers: when Node has read it, it has read every line of the guest's,
- * and need not wait for the process to be gone.
+ * run's. `ended` is the last line of a run that answers, unless its answer is `silent`: when Node has read it, it has read
+ * every line of the guest's, and need not wait for the process to be gone.
  */
 export type HostLine =
   /** `at` is the host's clock, milliseconds UTC: Node may read the line much later. */
-  | { event: "begun"; at: number }
-  | { event: "started" }
-  | { event: "blocked"; host: string; method: string }
-  | { event: "ended" };
+  { event: "begun"; at: number } | { event: "blocked"; host: string; method: string } | { event: "ended" };

@@ -109,8 +109,8 @@ export interface RunDoor {
   /** Absent: the contract grants no network; a call goes nowhere and is recorded as blocked. */
   egress?: DoorHandler;
   log(line: LogLine): void;
-  /** The guest's code is loaded and about to be called. */
-  started(): void;
+  /** The process has begun with it. */
+  begun(): void;
 }
 
 /** A call that the guest tried and that went nowhere, because its contract grants no network. */
@@ -133,7 +133,7 @@ export interface Outcome {
   http?: { status: number; headers: [string, string][] };
   /** Present unless completed. */
   error?: { code: string; detail: string; name?: string; stack?: string; problems?: Problem[] };
-  /** From `execute` until the guest's code was loaded; milliseconds with fractions. */
+  /** From `execute` until the guest's code was loaded, or until the process began with it when it gave no answer; milliseconds. */
   startup_ms: number;
   /** From loaded code until the outcome. */
   completion_ms: number;

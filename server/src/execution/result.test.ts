@@ -9,7 +9,8 @@ import { type HostAnswer, judgeAnswer, readAnswer } from "./result.ts";
 const CODE = { hash: "", entry: "main.ts", modules: [], facts: {} } as unknown as CompiledCode;
 
 function judge(outcome: HostOutcome, body: string | Buffer, head?: HostAnswer["head"]) {
-  return judgeAnswer({ outcome, head, body: Buffer.from(body as string) }, CODE);
+  const said = { begun: 5, started: 7, is_silent: true };
+  return judgeAnswer({ outcome, head, body: Buffer.from(body as string), ...said }, CODE);
 }
 
 const fault = (parts: object): string => JSON.stringify({ name: "Error", message: "no", ...parts });
@@ -99,7 +100,7 @@ describe("reading the answer", () => {
   const answer =
     (outcome: string, body: string, headers = {}): RequestListener =>
     (_, response) =>
-      response.writeHead(200, { "gantry-outcome": outcome, ...headers }).end(body);
+      response.writeHead(200, { "gantry-outcome": `${outcome} 5 7`, ...headers }).end(body);
 
   it.each(["value", "http"])("a body of %s has at most bytes_max bytes", async (outcome) => {
     expect((await readAnswer(await ask(answer(outcome, "12345")), 5))?.body.toString()).toBe("12345");
@@ -116,7 +117,7 @@ describe("reading the answer", () => {
   it("an endless body is read to the limit and not further", async () => {
     let stopped = false;
     const response = await ask((_, out) => {
-      out.writeHead(200, { "gantry-outcome": "http" });
+      out.writeHead(200, { "gantry-outcome": "http 5 7" });
       const more = (): void => {
         if (!stopped) out.write("x".repeat(1_000), () => setImmediate(more));
       };
@@ -133,6 +134,16 @@ describe("reading the answer", () => {
     const head = { status: 200, headers: [["x-a", "ü€😀"]] };
     const bytes = Buffer.from(JSON.stringify(head)).toString("latin1");
     expect((await readAnswer(await ask(answer("http", "", { "gantry-http": bytes })), 5))?.head).toEqual(head);
+  });
+
+  it.each([
+    ["value 5 7 silent", { outcome: "value", begun: 5, started: 7, is_silent: true }],
+    ["threw 5 7", { outcome: "threw", begun: 5, started: 7, is_silent: false }],
+    ["value 5 NaN", { outcome: "value", begun: 5, started: undefined, is_silent: false }],
+    ["stopped 5 -", { outcome: "stopped", begun: 5, started: undefined, is_silent: false }],
+  ])("%s says when the guest began, and whether it printed", async (words, said) => {
+    const response = await ask((_, out) => out.writeHead(200, { "gantry-outcome": words }).end("{}"));
+    expect(await readAnswer(response, 5)).toMatchObject(said);
   });
 
   it("an answer without an outcome is not the host's", async () => {

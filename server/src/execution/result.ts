@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { GuestFault, HostOutcome } from "../../../isolate/src/protocol.ts";
+import { type GuestFault, type HostOutcome, HTTP_HEADER, OUTCOME_HEADER } from "../../../isolate/src/protocol.ts";
 import { unreachable } from "../kernel/assert.ts";
 import type { CompiledCode, Outcome } from "./contract.ts";
 import { readableStack, translatePlaces } from "./stack.ts";
@@ -7,6 +7,12 @@ import { readableStack, translatePlaces } from "./stack.ts";
 /** What the host worker answered, read to its end. */
 export interface HostAnswer {
   outcome: HostOutcome;
+  /** When the host began with the call, milliseconds UTC. */
+  begun: number;
+  /** When the guest's modules had been evaluated, as its isolate says; undefined when the call did not come to its own end. */
+  started: number | undefined;
+  /** Nothing has been printed, and no line says that the log has ended. */
+  is_silent: boolean;
   head: { status: number; headers: [string, string][] } | undefined;
   body: Buffer;
 }
@@ -21,9 +27,10 @@ type Verdict = Pick<Outcome, "ending" | "result" | "http" | "error">;
  * @returns undefined when there were more: the response may be endless, so reading stops at that byte.
  */
 export async function readAnswer(response: IncomingMessage, bytes_max: number): Promise<HostAnswer | undefined> {
-  const outcome = response.headers["gantry-outcome"];
-  const head = response.headers["gantry-http"];
-  if (typeof outcome !== "string") throw new Error(`the host answered ${response.statusCode} without an outcome`);
+  const words = response.headers[OUTCOME_HEADER];
+  const head = response.headers[HTTP_HEADER];
+  if (typeof words !== "string") throw new Error(`the host answered ${response.statusCode} without an outcome`);
+  const [outcome, begun, started, silent] = words.split(" ");
   const chunks: Buffer[] = [];
   const is_output = outcome === "value" || outcome === "http";
   const most = is_output ? bytes_max : FAULT_BYTES_MAX;
@@ -35,6 +42,9 @@ export async function readAnswer(response: IncomingMessage, bytes_max: number): 
   }
   return {
     outcome: outcome as HostOutcome,
+    begun: Number(begun),
+    started: Number.isFinite(Number(started)) ? Number(started) : undefined,
+    is_silent: silent !== undefined,
     // Node reads header bytes as Latin-1, workerd writes them as UTF-8.
     head: typeof head === "string" ? JSON.parse(Buffer.from(head, "latin1").toString("utf8")) : undefined,
     body: Buffer.concat(chunks),

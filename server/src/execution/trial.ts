@@ -23,8 +23,8 @@ export interface TrialDeps {
 type Verdict = Pick<Outcome, "ending" | "result" | "http" | "error"> & {
   output_bytes?: number;
   conviction?: Conviction;
-  /** The host's answer was read to its end. */
-  answered?: true;
+  /** The host's answer was read to its end; the log of a silent one has ended with it. */
+  answered?: "silent" | "spoken";
   /** The guest's call came to its own end, so nothing of it can go on. */
   clean?: boolean;
 };
@@ -60,12 +60,16 @@ export class Trial {
   readonly #base: ProcessNumbers;
   /** May the process have served others before? */
   #is_shared = false;
-  /** Milliseconds UTC. */
+  /** Milliseconds UTC, and on the monotonic clock. */
   #called_at = 0;
+  #called = 0;
   /** CPU that an ended run's remains have used since then. */
   #foreign_cpu_ms = 0;
   #watch_number = 0;
-  #started: number | undefined;
+  /** Monotonic: when the host was heard to have begun. */
+  #begun: number | undefined;
+  /** When the guest's modules had been evaluated, as its isolate says: milliseconds UTC. */
+  #started_at: number | undefined;
   #settle: (verdict: Verdict) => void = () => {};
   #closeDoor: () => void = () => {};
   #over = false;
@@ -116,9 +120,9 @@ export class Trial {
     signal.removeEventListener("abort", cancelled);
     const ended = this.#deps.clock.monotonic();
     const after = this.#process.use();
-    // An answer ends the log with a line of its own; without one the log ends with the process. Waiting for the process
-    // in every case would cost the 30 ms that a jail takes to fall apart.
-    if (verdict.answered === true) await Promise.race([this.#log_ended, this.#process.dead]);
+    // An answer is silent, or ends the log with a line of its own; without one the log ends with the process. Waiting for
+    // the process in every case would cost the 30 ms that a jail takes to fall apart.
+    if (verdict.answered === "spoken") await Promise.race([this.#log_ended, this.#process.dead]);
     if (keeps && verdict.clean === true && after !== undefined && this.#isClearOfLimits(after, ended)) {
       listening.stop();
       this.#deps.watchdog.rest(this.#process.id);
@@ -126,7 +130,7 @@ export class Trial {
     }
     call.abort();
     this.#process.kill();
-    if (verdict.answered !== true) await this.#process.dead;
+    if (verdict.answered === undefined) await this.#process.dead;
     listening.flush();
     this.#deps.watchdog.forget(this.#process.id);
     return { outcome: this.#measure(this.#acquitted(verdict), ended, after) };
@@ -191,11 +195,16 @@ export class Trial {
     const { host_nonce } = this.#nonces;
     const body = JSON.stringify(this.#body(door));
     this.#called_at = this.#deps.clock.now();
+    this.#called = this.#deps.clock.monotonic();
     const response = await this.#process.client.run(body, host_nonce, signal);
     const answer = await readAnswer(response, this.#job.limits.output_bytes_max);
     if (answer === undefined)
       return { ending: "output_exceeded", error: limitError("output_exceeded", this.#job.limits) };
-    const verdict = { ...judgeAnswer(answer, this.#job.code), answered: true as const };
+    this.#log.begun = true;
+    this.#begin(answer.begun);
+    this.#started_at = answer.started;
+    const answered = answer.is_silent ? ("silent" as const) : ("spoken" as const);
+    const verdict = { ...judgeAnswer(answer, this.#job.code), answered };
     if (verdict.ending === "output_exceeded") {
       return { ...verdict, error: limitError("output_exceeded", this.#job.limits) };
     }
@@ -245,11 +254,6 @@ export class Trial {
       case "begun":
         this.#begin(line.at);
         return;
-      case "started":
-        if (this.#started !== undefined) return; // the wrapper shares its isolate with the guest, which may say it again
-        this.#started = this.#deps.clock.monotonic();
-        this.#door.started();
-        return;
       case "blocked":
         this.#blocked.add(line.host, line.method);
         return;
@@ -259,12 +263,19 @@ export class Trial {
     }
   }
 
+  /** Told by a line or, if that has not been read yet, by the answer. */
+  #begin(at: number): void {
+    if (this.#begun !== undefined) return;
+    this.#begun = this.#deps.clock.monotonic();
+    this.#door.begun();
+    this.#pardon(at - this.#called_at);
+  }
+
   /**
    * Between the call and its beginning the process was busy with what an ended run had left behind, if with anything: at
    * most for that long. The line itself may be read late, when the run has used CPU of its own.
    */
-  #begin(at: number): void {
-    const waited_ms = at - this.#called_at;
+  #pardon(waited_ms: number): void {
     if (!this.#is_shared || waited_ms < FOREIGN_MS_MIN) return;
     const now = this.#process.use();
     if (now === undefined) return;
@@ -316,8 +327,18 @@ export class Trial {
     return { ending, error: ending === "runner_lost" ? lostError() : limitError(ending, this.#job.limits) };
   }
 
+  /**
+   * To the millisecond, which is the engine's own clock: a word from the guest's isolate, before its code is called, would
+   * be exact, but costs a small run a twentieth. Of a run that did not answer it is only known when its process began.
+   */
+  #startedBy(ended: number): number {
+    const called_for = this.#started_at === undefined ? undefined : this.#started_at - this.#called_at;
+    const started = called_for === undefined ? (this.#begun ?? ended) : this.#called + called_for;
+    return Math.min(Math.max(started, this.#called), ended);
+  }
+
   #measure(verdict: Verdict, ended: number, use: ProcessNumbers | undefined): Outcome {
-    const started = Math.min(this.#started ?? ended, ended);
+    const started = this.#startedBy(ended);
     const { ending, result, http, error, conviction, output_bytes = 0 } = verdict;
     const peak = use === undefined ? 0 : peakAbove(this.#base, use);
     return {

@@ -157,10 +157,9 @@ export class Attempts {
     const door: RunDoor = {
       durable,
       log: live.log.add.bind(live.log),
-      started: () => {
+      begun: () => {
         if (live.phase !== "starting") return;
         live.phase = "running";
-        live.startup_ms = clock.monotonic() - live.admitted;
         live.row = { ...live.row, started_at: clock.now() };
       },
     };
@@ -173,7 +172,9 @@ export class Attempts {
       }
       const job = jobOf(live, work, clock.now());
       if (live.outward !== undefined) door.egress = doors.open(live.outward, job.deadline_at);
+      const called = clock.monotonic();
       const outcome = await runner.execute(job, door, signal);
+      live.startup_ms = called - live.admitted + outcome.startup_ms;
       if (outcome.begun || tries >= RUNNER_TRIES_MAX) {
         return { outcome, runner: { id: runner.id, jail: runner.jail, cold: runner.cold } };
       }

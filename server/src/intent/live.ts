@@ -23,7 +23,7 @@ export function deferred<T>(): Deferred<T> {
 
 /**
  * A run that has not ended, as this process knows it.
- * `waiting`: for a slot. `starting`: has one. `running`: the guest is being called. `ending`: its end is being written.
+ * `waiting`: for a slot. `starting`: has one. `running`: its process has begun with it. `ending`: its end is being written.
  */
 export interface Live {
   /** The row as it is durable, or is about to be. */
@@ -38,7 +38,7 @@ export interface Live {
   /** Milliseconds on the monotonic clock. */
   submitted: number;
   admitted: number;
-  /** From admission until the guest was about to be called; null before. */
+  /** From admission until the guest was about to be called; null until it was executed. */
   startup_ms: number | null;
   /** The actor who asked for its end. */
   cancelled_by: string | null;

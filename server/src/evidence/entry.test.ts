@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { canonicalJson } from "../kernel/canonical.ts";
 import { hasCode } from "../kernel/errors.ts";
+import { hmacUnder } from "../kernel/hash.ts";
 import type { EntryId, TenantId } from "../kernel/ids.ts";
 import {
   ENTRY_ACTORS_MAX,
@@ -30,7 +31,7 @@ const draft = (more: Partial<EntryDraft> = {}): EntryDraft => ({
   data: { text: "hello" },
   ...more,
 });
-const build = (more: Partial<EntryDraft> = {}) => buildEntry(draft(more), stamp, kinds, key);
+const build = (more: Partial<EntryDraft> = {}) => buildEntry(draft(more), stamp, kinds, hmacUnder(key));
 
 function refusal(more: Partial<EntryDraft>): unknown {
   try {
@@ -60,7 +61,7 @@ describe("an entry", () => {
   });
 
   it("differs from the same fact with another salt", () => {
-    const other = buildEntry(draft(), { ...stamp, salt: new Uint8Array(16).fill(2) }, kinds, key);
+    const other = buildEntry(draft(), { ...stamp, salt: new Uint8Array(16).fill(2) }, kinds, hmacUnder(key));
     expect(other.leaf).not.toEqual(build().leaf);
   });
 

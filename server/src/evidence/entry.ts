@@ -1,6 +1,6 @@
 import { canonicalJson } from "../kernel/canonical.ts";
 import { GantryError } from "../kernel/errors.ts";
-import { hmacHex } from "../kernel/hash.ts";
+import { hmacHex, type hmacUnder } from "../kernel/hash.ts";
 import type { EntryId } from "../kernel/ids.ts";
 import type { Row, Value } from "../storage/contract.ts";
 import {
@@ -48,6 +48,8 @@ export interface BuiltEntry {
   leaf: Uint8Array;
 }
 
+type Hmac = ReturnType<typeof hmacUnder>;
+
 /** What the ledger adds to a draft. */
 export interface Stamp {
   id: EntryId;
@@ -59,14 +61,14 @@ export interface Stamp {
 
 /**
  * Builds the body of an entry and its leaf.
- * @param key  the state key, 32 bytes.
+ * @param hmac  under the state key.
  * @throws EVIDENCE_BAD_ENTRY  unknown kind, data that its schema refuses, a broken limit, or a value without canonical form.
  */
-export function buildEntry(draft: EntryDraft, stamp: Stamp, kinds: KindSchemas, key: Uint8Array): BuiltEntry {
+export function buildEntry(draft: EntryDraft, stamp: Stamp, kinds: KindSchemas, hmac: Hmac): BuiltEntry {
   const refs = [...new Set(draft.refs ?? [])];
   judge(draft, refs, kinds);
   try {
-    const body = bodyOf(draft, refs, stamp, key);
+    const body = bodyOf(draft, refs, stamp, hmac);
     const bytes = Buffer.from(canonicalJson(body), "utf8");
     if (bytes.byteLength > ENTRY_BYTES_MAX) {
       throw badEntry(draft, `the body has ${bytes.byteLength} bytes, ${ENTRY_BYTES_MAX} are allowed`);
@@ -80,7 +82,7 @@ export function buildEntry(draft: EntryDraft, stamp: Stamp, kinds: KindSchemas, 
 }
 
 /** Without conditional spreads: behind one, each member costs microseconds (V8 of Node 20.20), and every run makes two. */
-function bodyOf(draft: EntryDraft, refs: string[], stamp: Stamp, key: Uint8Array): EntryBody {
+function bodyOf(draft: EntryDraft, refs: string[], stamp: Stamp, hmac: Hmac): EntryBody {
   const body: EntryBody = {
     v: VERSION,
     id: stamp.id,
@@ -98,7 +100,7 @@ function bodyOf(draft: EntryDraft, refs: string[], stamp: Stamp, key: Uint8Array
   if (draft.decision !== undefined) body.decision = draft.decision;
   if (stamp.sealed !== undefined) body.sealed = stamp.sealed;
   for (const { table, id, row } of draft.subjects ?? []) {
-    body.state[`${table}/${id}`] = row === null ? null : stateDigest(key, table, id, row);
+    body.state[`${table}/${id}`] = row === null ? null : hmac(stateText(table, id, row));
   }
   return body;
 }
@@ -138,9 +140,18 @@ export function badEntry(draft: EntryDraft, problem: string, cause?: unknown): G
  * @param row  exactly the columns of the table, as they are after the unit.
  */
 export function stateDigest(key: Uint8Array, table: string, id: string, row: Row): string {
+  return hmacHex(key, stateText(table, id, row));
+}
+
+function stateText(table: string, id: string, row: Row): string {
   // Most rows have no blob, and their columns are what is written: a copy would cost as much as the digest.
-  const columns = Object.values(row).some((value) => value instanceof Uint8Array) ? withoutBytes(row) : row;
-  return hmacHex(key, `${STATE_DOMAIN}\0${table}\0${id}\0${canonicalJson(columns)}`);
+  const columns = Object.values(row).some(isBlob) ? withoutBytes(row) : row;
+  return `${STATE_DOMAIN}\0${table}\0${id}\0${canonicalJson(columns)}`;
+}
+
+/** `instanceof` looks for a method even in front of a number, which for the 45 columns of a run costs 10 µs (Node 20.20). */
+function isBlob(value: Value): value is Uint8Array {
+  return typeof value === "object" && value !== null;
 }
 
 function withoutBytes(row: Row): Record<string, string | number | null> {
@@ -149,7 +160,7 @@ function withoutBytes(row: Row): Record<string, string | number | null> {
 }
 
 function digestible(value: Value): string | number | null {
-  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+  return isBlob(value) ? Buffer.from(value).toString("hex") : value;
 }
 
 /** @param bytes  a stored body: what `buildEntry` made. */

@@ -1,4 +1,5 @@
 import type { Clock } from "../kernel/clock.ts";
+import { hmacUnder } from "../kernel/hash.ts";
 import type { EntryId, Ids, TenantId } from "../kernel/ids.ts";
 import type { Random } from "../kernel/random.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
@@ -41,9 +42,11 @@ export interface EvidenceParts {
 export class EvidenceLedger implements Ledger, LedgerReader {
   readonly #parts: EvidenceParts;
   readonly #reader: EntryReader;
+  readonly #hmac: ReturnType<typeof hmacUnder>;
 
   constructor(parts: EvidenceParts) {
     this.#parts = parts;
+    this.#hmac = hmacUnder(parts.state_key);
     this.#reader = new EntryReader(parts);
   }
 
@@ -53,13 +56,13 @@ export class EvidenceLedger implements Ledger, LedgerReader {
    * @throws EVIDENCE_BAD_ENTRY EVIDENCE_UNAVAILABLE
    */
   append(tx: Tx, draft: EntryDraft): EntryId {
-    const { appended, clock, guard, ids, kinds, metrics, random, state_key } = this.#parts;
+    const { appended, clock, guard, ids, kinds, metrics, random } = this.#parts;
     const refusal = guard?.refusal();
     if (refusal !== undefined) throw refusal;
     const stamp: Stamp = { id: ids("ent"), at: clock.now(), salt: random.bytes(SALT_BYTES) };
     const fields = sealFields(draft, stamp.id, random);
     if (fields.length > 0) stamp.sealed = commitmentsOf(fields);
-    insertEntry(tx, buildEntry(draft, stamp, kinds, state_key));
+    insertEntry(tx, buildEntry(draft, stamp, kinds, this.#hmac));
     insertPrivate(tx, fields);
     appended?.();
     metrics.add("gantry_evidence_appended_total", { kind: draft.kind });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hasCode } from "../../kernel/errors.ts";
+import { hmacUnder } from "../../kernel/hash.ts";
 import type { EntryId, TenantId } from "../../kernel/ids.ts";
 import { maskText } from "../../kernel/mask.ts";
 import { systemRandom } from "../../kernel/random.ts";
@@ -151,7 +152,10 @@ describe("the body of an entry with private fields", () => {
   const build = (fields?: EntryDraft["private"]) => {
     const sealed = commitmentsOf(seal(fields));
     const stamp: Stamp = { id, at: 1, salt: new Uint8Array(16), ...(fields === undefined ? {} : { sealed }) };
-    return { sealed, built: buildEntry(draft(fields), stamp, { "note.made": { parse: (data) => data } }, key) };
+    return {
+      sealed,
+      built: buildEntry(draft(fields), stamp, { "note.made": { parse: (data) => data } }, hmacUnder(key)),
+    };
   };
 
   it("has their commitments and nothing else of them", () => {

@@ -73,8 +73,28 @@ describe("canonical JSON", () => {
     expect(canonicalJson({ b: undefined, a: 1 })).toBe('{"a":1}');
   });
 
+  it("of what is written in order is that of the same in another order, whatever its strings have in them", () => {
+    const value = { a: ["\u0001", "\\u0000", { b: -0, c: undefined, d: "é" }], "\u0002": null, "\u20ac": true };
+    const text = '{"\\u0002":null,"a":["\\u0001","\\\\u0000",{"b":0,"d":"é"}],"\u20ac":true}';
+    expect(canonicalJson(value)).toBe(text);
+    expect(canonicalJson(JSON.parse(text))).toBe(text);
+  });
+
+  it("knows an object by its members alone", () => {
+    const value = Object.assign(new Date(0), { a: 1 });
+    expect(canonicalJson([value])).toBe('[{"a":1}]');
+    expect(canonicalJson(Object.assign(Object.create(null), { a: 1 }))).toBe('{"a":1}');
+    expect(() => canonicalJson({ a: 1, toJSON: () => 2 })).toThrow(TypeError);
+  });
+
   it.each([
     ["a fraction", 0.5],
+    ["a fraction in a list", [0.5]],
+    ["a fraction in an object", { a: 0.5 }],
+    ["not a number, in a list", [Number.NaN]],
+    ["text with U+0000 in a list", ["a\0"]],
+    ["a name with a lone surrogate", { "\ud800": 1 }],
+    ["a BigInt in a list", [1n]],
     ["an unsafe integer", 2 ** 53],
     ["not a number", Number.NaN],
     ["infinite", Number.POSITIVE_INFINITY],

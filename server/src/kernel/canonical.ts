@@ -13,10 +13,50 @@ export const CANONICAL_DEPTH_MAX = 64;
  * @throws TypeError for fractions, unsafe integers, lone surrogates, U+0000 or values that are not JSON.
  */
 export function canonicalJson(value: unknown): string {
+  if (typeof value === "object" && value !== null && isOrdered(value, 0)) {
+    const json = JSON.stringify(value);
+    // It escapes what must not be stored, as it does control characters: `write` looks which of them it is.
+    if (!json.includes("\\u")) return json;
+  }
   return write(value, 0);
 }
 
-/** Every run hashes six such texts, so this is written without lists between the value and its text. */
+/**
+ * Does the engine's own writer give the canonical text, strings apart? It does when every object has its members in
+ * order, as those have of which every run makes six texts: 23 instead of 38 µs for a run's row of 45 columns, in a
+ * process that does much else (Node 20.20).
+ */
+function isOrdered(value: object, depth: number): boolean {
+  if (depth >= CANONICAL_DEPTH_MAX) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (Array.isArray(value)) {
+    if (prototype !== Array.prototype) return false;
+    for (const item of value) if (item === undefined || !fits(item, depth)) return false;
+    return true;
+  }
+  // Any other may have a `toJSON`.
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  if (!isSorted(Object.keys(value))) return false;
+  for (const member of Object.values(value)) if (!fits(member, depth)) return false;
+  return true;
+}
+
+function fits(member: unknown, depth: number): boolean {
+  switch (typeof member) {
+    case "string":
+    case "boolean":
+    case "undefined":
+      return true;
+    case "number":
+      return Number.isSafeInteger(member);
+    case "object":
+      return member === null || isOrdered(member, depth + 1);
+    default:
+      return false;
+  }
+}
+
+/** For any value, in whatever order. */
 function write(value: unknown, depth: number): string {
   if (depth > CANONICAL_DEPTH_MAX) throw new TypeError(`canonical JSON nests at most ${CANONICAL_DEPTH_MAX} levels`);
   if (typeof value === "string") return text(value);

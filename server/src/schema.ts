@@ -13,7 +13,8 @@ import { migrations as webhook_migrations, audited_tables as webhook_tables } fr
 import { kinds as identity_kinds } from "./identity/contract.ts";
 import { migrations as identity_migrations, audited_tables as identity_tables } from "./identity/store.ts";
 import { kinds as intent_kinds } from "./intent/kinds.ts";
-import { migrations as intent_migrations, audited_tables as intent_tables } from "./intent/store.ts";
+import { audited_tables as intent_tables } from "./intent/row_store.ts";
+import { migrations as intent_migrations } from "./intent/store.ts";
 import { kinds as policy_kinds } from "./policy/contract.ts";
 import { migrations as policy_migrations, audited_tables as policy_tables } from "./policy/store.ts";
 import type { Migration } from "./storage/contract.ts";

@@ -1,6 +1,6 @@
 import { defineErrors, type GantryError } from "../kernel/errors.ts";
 import type { EntryId, TenantId } from "../kernel/ids.ts";
-import type { Row, Tx } from "../storage/contract.ts";
+import type { Row, Tx, Value } from "../storage/contract.ts";
 
 /** `<noun>.<past participle>` */
 export type Kind = `${string}.${string}`;
@@ -17,7 +17,7 @@ export interface EntryDraft {
   /** The chain, accountable principal first, at most `ENTRY_ACTORS_MAX`; empty when Gantry itself acted. */
   actor: ActorRef[];
   /** Audited rows as they are after this unit; null when deleted. The entry carries a keyed digest of each. */
-  subjects?: { table: string; id: string; row: Row | null }[];
+  subjects?: { table: string; id: string; row: ReturnType<AuditedTable["columnsOf"]> | null }[];
   /** Ids under which the entry can be found; repeated ones count once. */
   refs?: string[];
   snapshot?: string;
@@ -282,8 +282,8 @@ export interface AuditedTable {
   id: string;
   /** What is read of a row. */
   columns: readonly string[];
-  /** Of a row as it is stored: what the ledger digests of it. */
-  columnsOf(row: Row): Row;
+  /** Of a row as it is stored: what the ledger digests of it. Columns that are undefined are left out. */
+  columnsOf(row: Row): Record<string, Value | undefined>;
 }
 
 export const errors = defineErrors("EVIDENCE", {

@@ -11,8 +11,9 @@ import type { Node } from "./nodes.ts";
 import { waitUntil } from "./readiness.ts";
 import type { Recorder } from "./recorder.ts";
 import type { RowReader } from "./row_reader.ts";
+import type { Guard } from "./row_store.ts";
 import { deniedRow, endedWithout, queuedRow } from "./rows.ts";
-import { findRun, type Guard, type RunRow } from "./store.ts";
+import { findRun, type RunRow } from "./store.ts";
 
 export interface ApprovedRunsDeps {
   storage: Storage;

@@ -20,9 +20,10 @@ import { endedEntry } from "./entries.ts";
 import type { Live } from "./live.ts";
 import { isConflict, type Node } from "./nodes.ts";
 import { isRefusal, type Recorder, unavailable } from "./recorder.ts";
+import type { Guard } from "./row_store.ts";
 import { endedBy, endedWithout } from "./rows.ts";
 import { runnerKey } from "./runner_key.ts";
-import type { Guard, RunRow } from "./store.ts";
+import type { RunRow } from "./store.ts";
 
 export interface Work {
   code: CompiledCode;

@@ -9,7 +9,7 @@ import { loadStateKey } from "../evidence/state_key.ts";
 import { audited_tables as identity_tables } from "../identity/store.ts";
 import { audited_tables as policy_tables } from "../policy/store.ts";
 import type { RunRequest } from "./contract.ts";
-import { audited_tables } from "./store.ts";
+import { audited_tables } from "./row_store.ts";
 
 describe("audited rows of runs", () => {
   /** Every way that a run's row can go, and after each an audit: no change of a row is without its digest. */

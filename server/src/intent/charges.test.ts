@@ -20,7 +20,8 @@ import {
 import { dayOf, TenantDays } from "./days.ts";
 import { kinds } from "./kinds.ts";
 import type { Creation } from "./recorder.ts";
-import { insertRun, migrations, type RunRow } from "./store.ts";
+import { insertRun } from "./row_store.ts";
+import { migrations, type RunRow } from "./store.ts";
 
 /** What runs are charged to, over a real store and ledger, by a clock that only the test moves. */
 

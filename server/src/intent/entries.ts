@@ -9,7 +9,8 @@ import type { Overrun } from "./budgets.ts";
 import { ENTRY_PART_BYTES_MAX } from "./contract.ts";
 import type { RunAdmitted, RunEnded, RunParked, RunQueued, RunRefused } from "./kinds.ts";
 import type { Intent } from "./normalise.ts";
-import { auditedRow, type RunRow } from "./store.ts";
+import { auditedRow } from "./row_store.ts";
+import type { RunRow } from "./store.ts";
 
 /** What the ledger says of a run; `row` is the run as it is after the unit that appends the entry. */
 

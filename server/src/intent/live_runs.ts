@@ -22,9 +22,10 @@ import { isConflict, type Node } from "./nodes.ts";
 import type { Outward } from "./passage.ts";
 import { cancelledRow, isHeld, type ReadinessDeps, type Ready, readyOf, waitUntil } from "./readiness.ts";
 import { assertMayStart, type Creation, mayBeRefused, QUEUE_TIMER, type Recorder } from "./recorder.ts";
+import type { Guard } from "./row_store.ts";
 import { admittedRow, endedWithout, queuedRow } from "./rows.ts";
 import { RunLog } from "./run_log.ts";
-import { findRun, type Guard, type Override, type RunRow } from "./store.ts";
+import { findRun, type Override, type RunRow } from "./store.ts";
 import { viewOf } from "./view.ts";
 
 export interface LiveRunsDeps extends ReadinessDeps {

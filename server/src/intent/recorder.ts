@@ -17,8 +17,9 @@ import { insertKey } from "./key_store.ts";
 import { insertLog, type LogChunk } from "./log_store.ts";
 import { insertNotice } from "./node_store.ts";
 import type { Outward, Passage } from "./passage.ts";
+import { type Guard, insertRun, updateRun } from "./row_store.ts";
 import { parkedRow, refusedRow } from "./rows.ts";
-import { type Guard, insertRun, type RunRow, updateRun } from "./store.ts";
+import type { RunRow } from "./store.ts";
 
 /** Owner of the timers that end runs which wait too long; the key is the run's id. */
 export const QUEUE_TIMER = "intent.queue";

@@ -1,12 +1,11 @@
 import { z } from "zod";
 import type { EgressRow } from "../egress/contract.ts";
-import type { AuditedTable } from "../evidence/contract.ts";
 import type { BlockedCall, JailName, Outcome } from "../execution/contract.ts";
 import type { ChainLink } from "../identity/contract.ts";
 import type { RunId, TenantId } from "../kernel/ids.ts";
 import type { LimitTable } from "../kernel/limits.ts";
 import { ISOLATIONS, type Isolation, type Requirement } from "../policy/contract.ts";
-import type { Migration, Reader, Row, Tx, Value } from "../storage/contract.ts";
+import type { Migration, Reader, Value } from "../storage/contract.ts";
 import { LANES, type Lane, type RunError, type RunQuery, TERMINATIONS, type Termination } from "./contract.ts";
 
 export const migrations: Migration[] = [
@@ -214,7 +213,7 @@ export interface RunRow {
 const int = z.int().nullable();
 const str = z.string().nullable();
 const bool = int.transform((value) => (value === null ? null : value === 1));
-/** Our own JSON, written by `paramsOf`. */
+/** Our own JSON, written by `row_store.ts`. */
 const json = <T>() => z.string().transform((text) => JSON.parse(text) as T);
 const json_or_null = <T>() => str.transform((text) => (text === null ? null : (JSON.parse(text) as T)));
 
@@ -281,88 +280,10 @@ const runRow = z.object({
   entries: json<string[]>(),
 }) satisfies z.ZodType<RunRow>;
 
-const COLUMNS = Object.keys(runRow.shape) as (keyof RunRow)[];
+/** In the order of the row's definition. */
+export const COLUMNS = Object.keys(runRow.shape) as (keyof RunRow)[];
 /** What a list reads: everything but the large columns. */
 const LIST_COLUMNS = COLUMNS.map((name) => (name === "result" || name === "input" ? `NULL AS ${name}` : name));
-
-function columnOf(value: RunRow[keyof RunRow]): Value {
-  if (typeof value === "boolean") return value ? 1 : 0;
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
-}
-
-/** Columns that change only together with a ledger entry; the entry carries their keyed digest. */
-const AUDITED = [
-  ...["id", "tenant", "actor", "chain_hash", "contract", "contract_version", "snapshot", "code_hash", "input_hash"],
-  ...["vars", "lane", "isolation", "limits", "retry", "why", "key_hash", "state", "termination", "attempt", "node"],
-  ...["boot", "runner", "jail", "cold", "created_at", "queued_at", "admitted_at", "started_at", "ended_at"],
-  ...["deadline_at", "expires_at", "startup_us", "completion_us", "cpu_us", "rss_peak_mb", "result_hash", "http"],
-  ...["error", "output_bytes", "log_bytes", "log_dropped", "blocked", "cancelled_by", "session"],
-  ...["target", "approval", "facts", "authors", "parent", "root", "depth", "override", "egress"],
-].sort() as (keyof RunRow)[];
-
-/** The audited part of a run's row, as the ledger digests it; in the order of the names, which is that of the digest. */
-export function auditedRow(row: RunRow): Row {
-  return auditedOf((name) => columnOf(row[name]));
-}
-
-const YOUNGER: ReadonlySet<string> = new Set([
-  "session",
-  "target",
-  "approval",
-  "facts",
-  "authors",
-  "parent",
-  "root",
-  "depth",
-  "override",
-  "egress",
-]);
-
-function auditedOf(stored: (name: keyof RunRow) => Value): Row {
-  const audited: Row = {};
-  for (const name of AUDITED) {
-    const value = stored(name);
-    // A column that is younger than the table: without a value it is not there, so that older digests still hold.
-    if (value === null && YOUNGER.has(name)) continue;
-    audited[name] = value;
-  }
-  return audited;
-}
-
-/** The room's audited table, as an audit reads it: what the ledger digests are columns as they are stored. */
-export const audited_tables: AuditedTable[] = [
-  { table: "runs", id: "id", columns: AUDITED, columnsOf: (row) => auditedOf((name) => row[name] ?? null) },
-];
-
-const INSERT = `INSERT INTO runs (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})`;
-
-export function insertRun(tx: Tx, row: RunRow): void {
-  tx.run(
-    INSERT,
-    COLUMNS.map((name) => columnOf(row[name])),
-    1,
-  );
-}
-
-/** What the row must be for a change of it to hold; any other state rolls the unit back. */
-export type Guard =
-  | { state: "waiting_approval" }
-  | { state: "queued"; holder: string | null }
-  | { state: "starting"; node: string; boot: string };
-
-const CHANGING = COLUMNS.slice(COLUMNS.indexOf("state"));
-const UPDATE = `UPDATE runs SET ${CHANGING.map((name) => `${name} = ?`).join(", ")}, lane = ? WHERE id = ?`;
-
-/** Replaces what may change of a run: everything after the request. Ended rows match no guard. */
-export function updateRun(tx: Tx, row: RunRow, guard: Guard): void {
-  const values = [...CHANGING.map((name) => columnOf(row[name])), row.lane, row.id];
-  if (guard.state === "queued") {
-    const held = guard.holder === null ? "holder IS NULL" : "holder = ?";
-    const params = guard.holder === null ? values : [...values, guard.holder];
-    tx.run(`${UPDATE} AND state = 'queued' AND ${held}`, params, 1);
-  } else if (guard.state === "waiting_approval") tx.run(`${UPDATE} AND state = 'waiting_approval'`, values, 1);
-  else tx.run(`${UPDATE} AND state = 'starting' AND node = ? AND boot = ?`, [...values, guard.node, guard.boot], 1);
-}
 
 export async function findRun(reader: Reader, id: string): Promise<RunRow | undefined> {
   const row = await reader.get(`SELECT ${COLUMNS.join(", ")} FROM runs WHERE id = ?`, [id]);

@@ -72,11 +72,10 @@ export function normalise(ask: RunRequest): Intent {
 
 /** What a run gets under a contract: what it asks, else the smaller of default and ceiling. */
 export function limitsUnder(contract: Contract, asked: Partial<LimitTable>): LimitTable {
-  const given = LIMIT_NAMES.map((name) => [
-    name,
-    asked[name] ?? Math.min(RUN_LIMITS[name].default, contract.limits[name]),
-  ]);
-  return Object.fromEntries(given) as LimitTable;
+  const given: Partial<LimitTable> = {};
+  for (const name of LIMIT_NAMES)
+    given[name] = asked[name] ?? Math.min(RUN_LIMITS[name].default, contract.limits[name]);
+  return given as LimitTable;
 }
 
 /**

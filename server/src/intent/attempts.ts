@@ -72,7 +72,7 @@ export class Attempts {
   async run(live: Live, work: Work, durable: Promise<RunRow>, overlaps = true): Promise<void> {
     const admitted = durable.then(
       (row) => {
-        live.row = { ...row, started_at: live.row.started_at }; // the guest may have been started meanwhile
+        live.row = row;
         live.log.open();
         live.accepted.resolve();
       },
@@ -115,7 +115,7 @@ export class Attempts {
       { state: "starting", node: live.row.node ?? node.id, boot: live.row.boot ?? node.boot },
       { state: "queued", holder: live.holder },
     ];
-    this.#unsettled.set(live.row.id, { row: live.row, guards });
+    this.#unsettled.set(live.row.id, { row: { ...live.row, started_at: live.started_at }, guards });
     this.#cancelRetry ??= this.#d.clock.every(UNSETTLED_RETRY_MS, () => {
       if (this.#settling) return;
       this.#settling = true;
@@ -161,7 +161,7 @@ export class Attempts {
       begun: () => {
         if (live.phase !== "starting") return;
         live.phase = "running";
-        live.row = { ...live.row, started_at: clock.now() };
+        live.started_at = clock.now();
       },
     };
     for (let tries = 1; ; tries += 1) {
@@ -216,6 +216,7 @@ export class Attempts {
         ? endedBy(live.row, now, executed.outcome, executed.runner)
         : { row: endedWithout(live.row, now, executed.without, executed.detail, executed.kind), result: undefined };
     const row = withCalls(made, departed?.summary);
+    row.started_at = live.started_at;
     if (row.termination === "cancelled") {
       row.cancelled_by = live.cancelled_by;
       row.override = live.override;

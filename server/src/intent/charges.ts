@@ -79,7 +79,7 @@ export class Charges implements Companion {
     growTree(tx, row);
   }
 
-  async ended(tx: Tx, row: RunRow, { departed }: Passage): Promise<void> {
+  ended(tx: Tx, row: RunRow, { departed }: Passage): void {
     chargeTree(tx, row);
     chargeDay(tx, row, departed?.summary?.effects ?? 0);
   }

@@ -89,15 +89,18 @@ export class RunDoors implements Companion {
     });
   }
 
-  async admitted(tx: Tx, row: RunRow, { outward }: Passage): Promise<void> {
-    if (outward === undefined) return;
+  admitted(tx: Tx, row: RunRow, { outward }: Passage): Promise<void> | undefined {
+    return outward === undefined ? undefined : this.#fenced(tx, row, outward);
+  }
+
+  async #fenced(tx: Tx, row: RunRow, outward: Outward): Promise<void> {
     assert(outward.who.epoch === row.attempt, "a way out belongs to one attempt");
     const { tenant, id: root, attempt: epoch } = row;
     await this.#d.egress.fence(tx, { tenant, root, epoch });
     outward.leases.write(tx);
   }
 
-  async ended(tx: Tx, { tenant, id: subject }: RunRow, { departed }: Passage): Promise<void> {
+  ended(tx: Tx, { tenant, id: subject }: RunRow, { departed }: Passage): void {
     if (departed === undefined) return;
     departed.writeLog(tx);
     if ((departed.summary?.effects ?? 0) > 0) this.#d.egress.forget(tx, { root: subject });

@@ -75,10 +75,10 @@ export class LiveRuns {
 
   /** The run as it stands, without a result. */
   view(live: Live): RunView {
-    const { row, phase } = live;
+    const { row, phase, started_at } = live;
     if (row.state === "ended") return viewOf(row);
     if (phase === "waiting") return { ...viewOf(row), ...this.#admission.positionOf(live.ticket) };
-    return viewOf(row, phase === "running" || row.started_at !== null ? "running" : "starting");
+    return viewOf(row, phase === "running" || started_at !== null ? "running" : "starting");
   }
 
   /**
@@ -236,6 +236,7 @@ export class LiveRuns {
       downgraded: false,
       holder: node.holder,
       lost: false,
+      started_at: null,
       submitted: clock.monotonic(),
       admitted: 0,
       startup_ms: null,

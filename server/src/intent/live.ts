@@ -35,7 +35,7 @@ export interface Live {
   holder: string;
   /** Its row may be another's by now: whatever is to be known of it stands there. */
   lost: boolean;
-  /** When the guest was about to be called, milliseconds UTC; in the row when that has ended. */
+  /** When its process began with it, milliseconds UTC; in the row when that has ended. */
   started_at: number | null;
   /** Milliseconds on the monotonic clock. */
   submitted: number;

@@ -42,14 +42,15 @@ export function jailHosts(jail: Jail): void {
   });
 }
 
-/** What a clone needs to start a runner, the engine as hard links where the file system allows. */
+/** What a clone needs to start a runner and to talk to it, packages as hard links where the file system allows. */
 function cloneInto(home: string): void {
   for (const path of ["package.json", "dist", "isolate/src", "server/package.json", "server/src", "tests/fixtures"]) {
     cpSync(join(ROOT, path), join(home, path), { recursive: true });
   }
   const require = createRequire(import.meta.url);
   const binary = (require("workerd") as { default: string }).default;
-  for (const from of [dirname(require.resolve("workerd/package.json")), dirname(dirname(binary))]) {
+  const packages = ["workerd", "undici"].map((name) => dirname(require.resolve(`${name}/package.json`)));
+  for (const from of [...packages, dirname(dirname(binary))]) {
     const to = join(home, from.slice(from.indexOf("node_modules")));
     mkdirSync(dirname(to), { recursive: true });
     if (spawnSync("cp", ["-al", from, to]).status !== 0) cpSync(from, to, { recursive: true, force: true });

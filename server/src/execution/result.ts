@@ -1,12 +1,12 @@
-import type { IncomingMessage } from "node:http";
-import { type GuestFault, type HostOutcome, HTTP_HEADER, OUTCOME_HEADER } from "../../../isolate/src/protocol.ts";
+import type { GuestFault, HostOutcome } from "../../../isolate/src/protocol.ts";
 import { unreachable } from "../kernel/assert.ts";
 import type { CompiledCode, Outcome } from "./contract.ts";
 import { readableStack, translatePlaces } from "./stack.ts";
 
 /** What the host worker answered, read to its end. */
 export interface HostAnswer {
-  outcome: HostOutcome;
+  status: number;
+  outcome: HostOutcome | undefined;
   /** When the host began with the call, milliseconds UTC. */
   begun: number;
   /** When the guest's modules had been evaluated, as its isolate says; undefined when the call did not come to its own end. */
@@ -17,41 +17,12 @@ export interface HostAnswer {
   body: Buffer;
 }
 
-/** The host cuts what a fault says; three texts of 8 KiB as JSON fit. */
-const FAULT_BYTES_MAX = 256 * 1024;
-
 type Verdict = Pick<Outcome, "ending" | "result" | "http" | "error">;
 
 /**
- * Reads the answer, at most `bytes_max` bytes of body.
- * @returns undefined when there were more: the response may be endless, so reading stops at that byte.
+ * Turns an answer into an ending: the kind is the host's, the texts are the guest's.
+ * @throws Error when the answer is not the host's.
  */
-export async function readAnswer(response: IncomingMessage, bytes_max: number): Promise<HostAnswer | undefined> {
-  const words = response.headers[OUTCOME_HEADER];
-  const head = response.headers[HTTP_HEADER];
-  if (typeof words !== "string") throw new Error(`the host answered ${response.statusCode} without an outcome`);
-  const [outcome, begun, started, silent] = words.split(" ");
-  const chunks: Buffer[] = [];
-  const is_output = outcome === "value" || outcome === "http";
-  const most = is_output ? bytes_max : FAULT_BYTES_MAX;
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > most) return undefined;
-    chunks.push(chunk);
-  }
-  return {
-    outcome: outcome as HostOutcome,
-    begun: Number(begun),
-    started: Number.isFinite(Number(started)) ? Number(started) : undefined,
-    is_silent: silent !== undefined,
-    // Node reads header bytes as Latin-1, workerd writes them as UTF-8.
-    head: typeof head === "string" ? JSON.parse(Buffer.from(head, "latin1").toString("utf8")) : undefined,
-    body: Buffer.concat(chunks),
-  };
-}
-
-/** Turns an answer into an ending: the kind is the host's, the texts are the guest's. */
 export function judgeAnswer(answer: HostAnswer, code: CompiledCode): Verdict {
   switch (answer.outcome) {
     case "value":
@@ -83,6 +54,8 @@ export function judgeAnswer(answer: HostAnswer, code: CompiledCode): Verdict {
     case "threw":
     case "stopped":
       return { ending: "threw", error: thrown(faultOf(answer.body), code) };
+    case undefined:
+      throw new Error(`the host answered ${answer.status} without an outcome`);
     default:
       return unreachable(answer.outcome);
   }

@@ -8,7 +8,7 @@ import { type Job, type Outcome, RUNNER_THREADS_MAX, type RunDoor } from "./cont
 import { limitError, lostError } from "./endings.ts";
 import { classifyExit } from "./exit.ts";
 import { LineSplitter, RunLog } from "./logs.ts";
-import { judgeAnswer, readAnswer } from "./result.ts";
+import { judgeAnswer } from "./result.ts";
 import type { Conviction } from "./watch.ts";
 
 export interface TrialDeps {
@@ -105,7 +105,6 @@ export class Trial {
   async run(signal: AbortSignal, keeps: boolean): Promise<Ended> {
     this.#is_shared = keeps;
     const listening = this.#listen();
-    const call = new AbortController();
     const cancelled = (): void =>
       this.#settle({ ending: "cancelled", error: limitError("cancelled", this.#job.limits) });
     const verdict = await new Promise<Verdict>((settle) => {
@@ -113,7 +112,7 @@ export class Trial {
       signal.addEventListener("abort", cancelled);
       if (signal.aborted) return cancelled();
       this.#watch();
-      this.#call(call.signal).then(settle, () => void this.#broken().then(settle));
+      this.#call().then(settle, () => void this.#broken().then(settle));
     });
     this.#over = true;
     this.#closeDoor();
@@ -128,7 +127,7 @@ export class Trial {
       this.#deps.watchdog.rest(this.#process.id);
       return { outcome: this.#measure(verdict, ended, after), after };
     }
-    call.abort();
+    this.#process.client.close();
     this.#process.kill();
     if (verdict.answered === undefined) await this.#process.dead;
     listening.flush();
@@ -190,21 +189,20 @@ export class Trial {
     return { flush: () => lines.flush(), stop };
   }
 
-  async #call(signal: AbortSignal): Promise<Verdict> {
+  async #call(): Promise<Verdict> {
     const door = await this.#openDoor();
     const { host_nonce } = this.#nonces;
     const body = JSON.stringify(this.#body(door));
     this.#called_at = this.#deps.clock.now();
     this.#called = this.#deps.clock.monotonic();
-    const response = await this.#process.client.run(body, host_nonce, signal);
-    const answer = await readAnswer(response, this.#job.limits.output_bytes_max);
+    const answer = await this.#process.client.run(body, host_nonce, this.#job.limits.output_bytes_max);
     if (answer === undefined)
       return { ending: "output_exceeded", error: limitError("output_exceeded", this.#job.limits) };
+    const judged = judgeAnswer(answer, this.#job.code);
     this.#log.begun = true;
     this.#begin(answer.begun);
     this.#started_at = answer.started;
-    const answered = answer.is_silent ? ("silent" as const) : ("spoken" as const);
-    const verdict = { ...judgeAnswer(answer, this.#job.code), answered };
+    const verdict = { ...judged, answered: answer.is_silent ? ("silent" as const) : ("spoken" as const) };
     if (verdict.ending === "output_exceeded") {
       return { ...verdict, error: limitError("output_exceeded", this.#job.limits) };
     }

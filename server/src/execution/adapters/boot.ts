@@ -1,7 +1,8 @@
 import type { Readable } from "node:stream";
 import type { RunCall } from "../../../../isolate/src/protocol.ts";
+import { type Clock, within } from "../../kernel/clock.ts";
 import type { RunnerId } from "../../kernel/ids.ts";
-import { readAnswer } from "../result.ts";
+import type { HostAnswer } from "../result.ts";
 import { JailedProcess, type JailHost } from "./jailed_process.ts";
 import type { Jail } from "./jails.ts";
 
@@ -32,12 +33,7 @@ export function bootIn(jail: Jail, host: JailHost): Boot {
     const process = await JailedProcess.boot(host, { jail, id, memory_mb, urgent });
     try {
       const said = Promise.race([primerSaid(process.stdout), process.dead]);
-      const response = await process.client.run(
-        JSON.stringify(PRIMER),
-        PRIMER.log_nonce,
-        AbortSignal.timeout(PRIME_MS_MAX),
-      );
-      const answer = await readAnswer(response, PRIMER.output_bytes_max);
+      const answer = await prime(process, host.clock);
       await said;
       if (answer?.outcome !== "value") throw new Error(`the primer ended ${answer?.outcome}: ${answer?.body}`);
       // Whoever claims it waits for it: what can be done before is done now.
@@ -52,6 +48,13 @@ export function bootIn(jail: Jail, host: JailHost): Boot {
       });
     }
   };
+}
+
+function prime({ client }: JailedProcess, clock: Clock): Promise<HostAnswer | undefined> {
+  const answer = client.run(JSON.stringify(PRIMER), PRIMER.log_nonce, PRIMER.output_bytes_max);
+  return within(clock, PRIME_MS_MAX, answer, () => {
+    throw new Error(`it took longer than ${PRIME_MS_MAX} ms`);
+  });
 }
 
 /** Reads the primer's lines to their end, so that none of them is left over for the first guest's log. */

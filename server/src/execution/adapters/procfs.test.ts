@@ -4,7 +4,16 @@ import { closeSync, openSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../../tests/fixtures/eventually.ts";
-import { confinement, onlyChild, PeakReader, pssBytes, StatReader, startTicks, ThreadTimes } from "./procfs.ts";
+import {
+  confinement,
+  MemoryReader,
+  onlyChild,
+  PeakReader,
+  pssBytes,
+  StatReader,
+  startTicks,
+  ThreadTimes,
+} from "./procfs.ts";
 
 const children: ChildProcess[] = [];
 
@@ -91,6 +100,21 @@ describe("a process's counters", () => {
     expect([startTicks(pid), pssBytes(pid), onlyChild(pid)]).toEqual(Array(3).fill(undefined));
     expect(() => new StatReader(pid)).toThrow("ENOENT");
     reader.close();
+  });
+
+  it("of one that has ended and waits to be reaped are undefined, though they were read before", async () => {
+    const child = spawn("sh", ["-c", "sleep 60 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    children.push(child);
+    const [line] = await once(child.stdout as NodeJS.ReadableStream, "data");
+    const pid = Number(line);
+    const [stat, peak, memory] = [new StatReader(pid), new PeakReader(pid), new MemoryReader(pid)];
+    expect(peak.read()).toBeGreaterThan(0);
+    expect(memory.read()).toBeGreaterThan(0);
+    process.kill(pid, "SIGKILL");
+    await eventually(() => stat.read() === undefined);
+    expect(startTicks(pid)).toBeUndefined();
+    expect([peak.read(), memory.read()]).toEqual([undefined, 0]);
+    for (const reader of [stat, peak, memory]) reader.close();
   });
 
   it("a closed reader reads nothing, even when its descriptor's number has another file", () => {

@@ -13,30 +13,38 @@ export interface ProcessUse {
 export const TICK_MS = 10;
 const PAGE_BYTES = 4096;
 
+const TAB = 0x09;
+const SPACE = 0x20;
+const DIGIT_0 = 0x30;
+const CLOSING_BRACKET = 0x29;
+const DEAD = new Set([..."ZX"].map((state) => state.charCodeAt(0)));
+
 /**
  * A file of /proc behind a descriptor that stays open: a dead process then reads ESRCH, so a reused pid cannot fool it, and
- * reading costs a tenth of opening (measured: 4 µs against 48 for each file).
+ * reading costs a tenth of opening (measured: 4 µs against 48 for each file). What is read is parsed as bytes: as text,
+ * `stat` took 4.5 µs, three of them to cut it up, and 29 between two runs, when nothing is in the caches.
  */
 class KeptFile {
   readonly #fd: number;
-  readonly #buffer: Buffer;
+  /** What was read last, and behind it what was read before. */
+  readonly bytes: Buffer;
   #closed = false;
 
   /** @throws ENOENT when there is no such process. */
   constructor(path: string, bytes: number) {
-    this.#buffer = Buffer.alloc(bytes);
+    this.bytes = Buffer.alloc(bytes);
     this.#fd = openSync(path, "r");
   }
 
-  /** Undefined once the process is gone or the file closed. */
-  read(): string | undefined {
+  /** How many bytes there are; 0 once the process is gone or the file closed. */
+  read(): number {
     // The number of a closed descriptor may already be that of another runner's.
-    if (this.#closed) return undefined;
+    if (this.#closed) return 0;
     try {
-      return this.#buffer.toString("latin1", 0, readSync(this.#fd, this.#buffer, 0, this.#buffer.length, 0));
+      return readSync(this.#fd, this.bytes, 0, this.bytes.length, 0);
     } catch {
       // ESRCH: it was reaped.
-      return undefined;
+      return 0;
     }
   }
 
@@ -45,6 +53,17 @@ class KeptFile {
     this.#closed = true;
     closeSync(this.#fd);
   }
+}
+
+/** The number that stands at a place, up to what is no digit. */
+function numberAt(bytes: Uint8Array, from: number): number {
+  let number = 0;
+  for (let at = from; at < bytes.length; at++) {
+    const digit = (bytes[at] as number) - DIGIT_0;
+    if (digit < 0 || digit > 9) break;
+    number = number * 10 + digit;
+  }
+  return number;
 }
 
 /** `/proc/<pid>/stat`. */
@@ -58,8 +77,7 @@ export class StatReader {
 
   /** Undefined once the process is gone or the reader closed. */
   read(): ProcessUse | undefined {
-    const text = this.#file.read();
-    return text === undefined ? undefined : parseStat(text);
+    return parseStat(this.#file.bytes, this.#file.read());
   }
 
   close(): void {
@@ -78,8 +96,8 @@ export class MemoryReader {
 
   /** In bytes; 0 of a zombie, undefined once it was reaped or the reader closed. */
   read(): number | undefined {
-    const text = this.#file.read();
-    return text === undefined ? undefined : Number(text.split(" ", 2)[1]) * PAGE_BYTES;
+    const { bytes } = this.#file;
+    return this.#file.read() === 0 ? undefined : numberAt(bytes, bytes.indexOf(SPACE) + 1) * PAGE_BYTES;
   }
 
   close(): void {
@@ -88,22 +106,27 @@ export class MemoryReader {
 }
 
 /** Field numbers as in proc(5), counted from 1; the second is in brackets and may hold anything. */
-function parseStat(text: string): ProcessUse | undefined {
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const field = (number: number): number => Number(fields[number - 3]);
-  if (fields[0] === "Z" || fields[0] === "X") return undefined;
-  return {
-    cpu_ticks: field(14) + field(15),
-    threads: field(20),
-    start_ticks: field(22),
-    rss_bytes: field(24) * PAGE_BYTES,
-  };
+function parseStat(bytes: Buffer, length: number): ProcessUse | undefined {
+  if (length === 0) return undefined;
+  let at = bytes.lastIndexOf(CLOSING_BRACKET, length - 1) + 2;
+  if (DEAD.has(bytes[at] as number)) return undefined;
+  const use = { cpu_ticks: 0, rss_bytes: 0, threads: 0, start_ticks: 0 };
+  for (let field = 3; field <= 24; field++) {
+    if (field === 14 || field === 15) use.cpu_ticks += numberAt(bytes, at);
+    else if (field === 20) use.threads = numberAt(bytes, at);
+    else if (field === 22) use.start_ticks = numberAt(bytes, at);
+    else if (field === 24) use.rss_bytes = numberAt(bytes, at) * PAGE_BYTES;
+    while (at < length && bytes[at] !== SPACE) at++;
+    at++;
+  }
+  return use;
 }
 
 /** When the process started, in ticks since boot; undefined if there is none. */
 export function startTicks(pid: number): number | undefined {
   try {
-    return parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"))?.start_ticks;
+    const bytes = readFileSync(`/proc/${pid}/stat`);
+    return parseStat(bytes, bytes.length)?.start_ticks;
   } catch {
     return undefined;
   }
@@ -124,8 +147,7 @@ export class ThreadTimes {
     if (threads !== this.#live) this.#look();
     let ns = 0;
     for (const thread of this.#threads.values()) {
-      const text = thread.ended ? undefined : thread.file.read();
-      if (text !== undefined) thread.ns = Number(text.slice(0, text.indexOf(" ")));
+      if (!thread.ended && thread.file.read() > 0) thread.ns = numberAt(thread.file.bytes, 0);
       else if (!thread.ended) {
         // What a thread had used counts on when it has ended.
         thread.ended = true;
@@ -156,6 +178,8 @@ export class ThreadTimes {
   }
 }
 
+const PEAK = Buffer.from("\nVmHWM:");
+
 /** The most resident memory that a process ever had (VmHWM). */
 export class PeakReader {
   readonly #file: KeptFile;
@@ -167,8 +191,13 @@ export class PeakReader {
 
   /** In bytes; undefined once the process is gone or the reader closed. */
   read(): number | undefined {
-    const kb = /^VmHWM:\s+(\d+) kB$/m.exec(this.#file.read() ?? "")?.[1];
-    return kb === undefined ? undefined : Number(kb) * 1024;
+    const { bytes } = this.#file;
+    const length = this.#file.read();
+    let at = bytes.indexOf(PEAK);
+    // A zombie has no memory, and what stands behind its shorter text is what was read before.
+    if (at < 0 || at >= length) return undefined;
+    for (at += PEAK.length; bytes[at] === SPACE || bytes[at] === TAB; at++);
+    return numberAt(bytes, at) * 1024;
   }
 
   close(): void {

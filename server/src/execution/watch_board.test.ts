@@ -32,6 +32,18 @@ it("shows the other side what was begun, allowed and ended", () => {
   expect(other.isStill(3, 7)).toBe(false);
 });
 
+it("shows each number of a budget as itself", () => {
+  const board = new WatchBoard();
+  const names = Object.keys(budget(0)) as (keyof Budget)[];
+  const distinct = Object.fromEntries(names.map((name, i) => [name, i + 1])) as unknown as Budget;
+  board.begin(1, distinct);
+  board.begin(0, budget(50));
+  board.begin(2, budget(60));
+  expect(board.read(1)).toEqual(distinct);
+  board.allow(1, 0.5);
+  expect(board.read(1)).toEqual({ ...distinct, allowed_ms: distinct.allowed_ms + 0.5 });
+});
+
 it("tells whoever ends a run that its priority was lowered, once", () => {
   const board = new WatchBoard();
   board.begin(0, budget(1));

@@ -31,6 +31,8 @@ export interface PoolOptions {
 
 export interface PoolDeps extends TrialDeps, StockDeps {}
 
+/** How far the gauge of runners may be behind. */
+const GAUGE_MS = 100;
 const CLASS_MB = MEMORY_CLASSES_MB[0];
 
 /**
@@ -47,6 +49,8 @@ export class WarmPool implements RunnerPool {
   #active = 0;
   #closed = false;
   readonly #stop_pings: () => void;
+  /** Present while the gauge is behind. */
+  #stop_gauging: (() => void) | undefined;
 
   constructor(o: PoolOptions, deps: PoolDeps) {
     this.#report = o.report;
@@ -107,6 +111,7 @@ export class WarmPool implements RunnerPool {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stop_pings();
+    this.#stop_gauging?.();
     this.#keyed?.close();
     await this.#stock?.close();
   }
@@ -145,11 +150,15 @@ export class WarmPool implements RunnerPool {
     return [...(this.#stock?.primed ?? []), ...(this.#keyed?.idle() ?? [])];
   }
 
+  /** Soon, and once for all changes until then: told at each, it was a hundredth of what a small run costs here. */
   #gauge(): void {
-    const { booting, primed, active, idle } = this.stats();
-    for (const [state, count] of Object.entries({ booting, primed, active, idle })) {
-      this.#deps.metrics.set("gantry_runners", count, { state });
-    }
+    this.#stop_gauging ??= this.#deps.clock.after(GAUGE_MS, () => {
+      this.#stop_gauging = undefined;
+      const { booting, primed, active, idle } = this.stats();
+      for (const [state, count] of Object.entries({ booting, primed, active, idle })) {
+        this.#deps.metrics.set("gantry_runners", count, { state });
+      }
+    });
   }
 
   #noJail(): GantryError {

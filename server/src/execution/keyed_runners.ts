@@ -48,6 +48,8 @@ export class KeyedRunners {
   readonly #metrics: Metrics;
   readonly #groups = new Map<string, Group>();
   readonly #bound = new Set<Bound>();
+  /** Of these, the ones that have no run. */
+  readonly #idle = new Set<Bound>();
   readonly #room: Room;
   /** Keys that wait for room. */
   readonly #hungry = new Turns<Group>();
@@ -67,9 +69,14 @@ export class KeyedRunners {
     return this.#waiting;
   }
 
+  /** How many processes have no run: asked at every admission. */
+  get idling(): number {
+    return this.#idle.size;
+  }
+
   /** The processes that have no run. */
   idle(): JailedProcess[] {
-    return [...this.#bound].filter((each) => each.idle_since !== null).map((each) => each.process);
+    return [...this.#idle].map((each) => each.process);
   }
 
   /** @throws RUNNER_BOOT_FAILED RUNNER_BUSY RUNNER_SESSION_BUSY; rejects with the signal's reason when it aborts first. */
@@ -139,6 +146,7 @@ export class KeyedRunners {
       if (reason !== undefined || use === undefined) this.#retire(bound, reason ?? "died");
       else {
         group.idle.pop();
+        this.#idle.delete(bound);
         bound.idle_since = null;
         bound.seen = use;
         return bound;
@@ -182,6 +190,7 @@ export class KeyedRunners {
   #rest(bound: Bound): void {
     bound.idle_since = this.#clock.monotonic();
     bound.group.idle.push(bound);
+    this.#idle.add(bound);
     this.#stop_housekeeping ??= this.#clock.every(HOUSEKEEPING_MS, () => this.#housekeep());
   }
 
@@ -270,6 +279,7 @@ export class KeyedRunners {
   #retire(bound: Bound, reason: Retirement): void {
     bound.group.remove(bound);
     bound.idle_since = null;
+    this.#idle.delete(bound);
     this.#bound.delete(bound);
     bound.group.bound -= 1;
     this.#source.giveUp(bound.process);
@@ -284,19 +294,16 @@ export class KeyedRunners {
   /** Idle runners go when they are old, or when something in them goes on. */
   #housekeep(): void {
     const now = this.#clock.monotonic();
-    let idle = 0;
-    for (const bound of [...this.#bound]) {
-      if (bound.idle_since === null) continue;
+    for (const bound of [...this.#idle]) {
       const use = bound.process.use();
       const reason = staleBy(bound, use, now);
       if (reason !== undefined || use === undefined) this.#retire(bound, reason ?? "died");
       else {
-        idle += 1;
         bound.seen = use;
         bound.seen_at = now;
       }
     }
-    if (idle > 0) return;
+    if (this.#idle.size > 0) return;
     this.#stop_housekeeping?.();
     this.#stop_housekeeping = undefined;
   }

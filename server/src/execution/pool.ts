@@ -99,7 +99,7 @@ export class WarmPool implements RunnerPool {
     return {
       jail: this.#stock === undefined ? null : this.#report.jail,
       ...{ booting, primed, boot_failures, active: this.#active },
-      idle: this.#keyed?.idle().length ?? 0,
+      idle: this.#keyed?.idling ?? 0,
       waiting: stock.waiting + (this.#keyed?.waiting ?? 0),
     };
   }

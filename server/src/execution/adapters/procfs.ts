@@ -96,8 +96,12 @@ export class MemoryReader {
 
   /** In bytes; 0 of a zombie, undefined once it was reaped or the reader closed. */
   read(): number | undefined {
+    const length = this.#file.read();
+    if (length === 0) return undefined;
     const { bytes } = this.#file;
-    return this.#file.read() === 0 ? undefined : numberAt(bytes, bytes.indexOf(SPACE) + 1) * PAGE_BYTES;
+    let at = 0;
+    while (at < length && bytes[at] !== SPACE) at++;
+    return numberAt(bytes, at + 1) * PAGE_BYTES;
   }
 
   close(): void {

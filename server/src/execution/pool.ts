@@ -2,7 +2,7 @@ import { assert } from "../kernel/assert.ts";
 import { GantryError } from "../kernel/errors.ts";
 import type { Boot } from "./adapters/boot.ts";
 import { PING_MS } from "./adapters/host_client.ts";
-import type { JailedProcess } from "./adapters/jailed_process.ts";
+import type { JailedProcess, ProcessNumbers } from "./adapters/jailed_process.ts";
 import { MEMORY_CLASSES_MB } from "./adapters/runtime_dir.ts";
 import {
   type JailReport,
@@ -13,7 +13,7 @@ import {
   runner_errors,
 } from "./contract.ts";
 import { KeyedRunners } from "./keyed_runners.ts";
-import { ClaimedRunner } from "./runner.ts";
+import { type Claim, ClaimedRunner } from "./runner.ts";
 import type { TrialDeps } from "./trial.ts";
 import { type StockDeps, WarmStock } from "./warm_stock.ts";
 
@@ -78,8 +78,10 @@ export class WarmPool implements RunnerPool {
     const { kind, key } = want;
     if (kind !== "process") {
       assert(key !== undefined && key !== "", "a keyed runner has a key");
-      const seat = await this.#keyed.acquire({ ...want, kind, key, memory_mb: classOf(want.memory_mb) }, signal);
-      return this.#claim(seat.process, { ...seat, keeps: true });
+      const { tenant, memory_mb } = want;
+      const seat = await this.#keyed.acquire({ kind, tenant, key, memory_mb: classOf(memory_mb) }, signal);
+      const { process, cold, before, release } = seat;
+      return this.#claim(process, { cold, before, keeps: true, release });
     }
     const ready = classOf(want.memory_mb) === CLASS_MB ? stock.take() : undefined;
     const process = ready ?? (await freshFrom(stock, want.tenant, want.memory_mb, signal));
@@ -116,25 +118,19 @@ export class WarmPool implements RunnerPool {
     await this.#stock?.close();
   }
 
-  #claim(process: JailedProcess, o: ConstructorParameters<typeof ClaimedRunner>[1]): Runner {
+  #claim(process: JailedProcess, { cold, before, keeps, release }: Claim): Runner {
     this.#active += 1;
     this.#gauge();
     let released = false;
-    return new ClaimedRunner(
-      process,
-      {
-        ...o,
-        release: (after) => {
-          if (released) return;
-          released = true;
-          this.#active -= 1;
-          o.release(after);
-          this.#gauge();
-          this.#stock?.refill();
-        },
-      },
-      this.#deps,
-    );
+    const once = (after: ProcessNumbers | undefined): void => {
+      if (released) return;
+      released = true;
+      this.#active -= 1;
+      release(after);
+      this.#gauge();
+      this.#stock?.refill();
+    };
+    return new ClaimedRunner(process, { cold, before, keeps, release: once }, this.#deps);
   }
 
   /** Keeps the connections of processes without a run open and finds the dead among them. */

@@ -89,12 +89,46 @@ describe("a group commit", () => {
   });
 
   it("rolls back one unit and keeps its neighbours", () => {
-    committer.handle({ type: "units", units: [unit(0), { ...unit(0), id: 1 }, unit(2)] });
+    const guarded = {
+      ...unit(4),
+      steps: [...unit(4).steps, { sql: `${INSERT} ON CONFLICT DO NOTHING`, params: ["n4"], expect: 1 }],
+    };
+    committer.handle({ type: "units", units: [unit(0), { ...unit(0), id: 1 }, unit(2), unit(3), guarded, unit(5)] });
     expect(codes()).toEqual([
       [0, "durable"],
       [1, "CONSTRAINT"],
       [2, "durable"],
+      [3, "durable"],
+      [4, "CONFLICT"],
+      [5, "durable"],
     ]);
+    expect(groups()).toEqual([6]);
+    expect(count()).toBe(4);
+  });
+
+  it("makes savepoints only after a unit has failed", () => {
+    const ran: string[] = [];
+    committer = committerOf({
+      ...db,
+      run(sql, params) {
+        ran.push(sql);
+        return db.run(sql, params);
+      },
+    });
+    committer.handle({ type: "units", units: [unit(0), unit(1)] });
+    expect(ran).toEqual(["BEGIN IMMEDIATE", INSERT, INSERT, "COMMIT"]);
+    ran.length = 0;
+    committer.handle({ type: "units", units: [unit(2), unit(1)] });
+    const apart = (...end: string[]) => ["SAVEPOINT unit", INSERT, ...end, "RELEASE unit"];
+    const again = ["ROLLBACK", "BEGIN IMMEDIATE", ...apart(), ...apart("ROLLBACK TO unit"), "COMMIT"];
+    expect(ran).toEqual(["BEGIN IMMEDIATE", INSERT, INSERT, ...again]);
+    expect(count()).toBe(3);
+  });
+
+  it("keeps a unit that has read when one that joins it fails", () => {
+    committer.handle({ type: "units", units: [{ ...unit(0), query: COUNT }, unit(0), unit(1)] });
+    committer.handle({ type: "end", id: 0, steps: [], bytes: 10 });
+    expect(groups()).toEqual([3]);
     expect(count()).toBe(2);
   });
 
@@ -142,29 +176,35 @@ describe("a group commit", () => {
     expect(codes()).toEqual([[4, "durable"]]);
   });
 
-  it.each(["BEGIN IMMEDIATE", "SAVEPOINT unit", INSERT, "RELEASE unit", "COMMIT"])(
-    "answers nothing when %j meets a failing disk, neither then nor later",
-    (sql) => {
-      let calls = 0;
-      const failing: Driver = {
-        ...db,
-        run(text, params) {
-          if (text !== sql) return db.run(text, params);
-          calls += 1;
-          throw Object.assign(new Error("disk I/O error"), { code: "ERR_SQLITE_ERROR", errcode: IOERR_FSYNC });
-        },
-      };
-      committer = committerOf(failing);
-      committer.handle({ type: "units", units: [unit(0), unit(1)] });
-      committer.handle({ type: "units", units: [unit(2)] });
-      committer.handle({ type: "probe" });
-      expect(posted).toEqual([{ type: "fatal", error: expect.objectContaining({ code: "CLOSED" }) }]);
-      expect(calls).toBe(1);
-      db.exec("ROLLBACK; BEGIN".slice(sql === "BEGIN IMMEDIATE" ? 10 : 0));
-      db.exec("ROLLBACK");
-      expect(count()).toBe(0);
-    },
-  );
+  const FAILS = { ...unit(1), steps: unit(0).steps };
+  it.each([
+    ["BEGIN IMMEDIATE", unit(1)],
+    [INSERT, unit(1)],
+    ["COMMIT", unit(1)],
+    ["ROLLBACK", FAILS],
+    ["SAVEPOINT unit", FAILS],
+    ["ROLLBACK TO unit", FAILS],
+    ["RELEASE unit", FAILS],
+  ])("answers nothing when %j meets a failing disk, neither then nor later", (sql, second) => {
+    let calls = 0;
+    const failing: Driver = {
+      ...db,
+      run(text, params) {
+        if (text !== sql) return db.run(text, params);
+        calls += 1;
+        throw Object.assign(new Error("disk I/O error"), { code: "ERR_SQLITE_ERROR", errcode: IOERR_FSYNC });
+      },
+    };
+    committer = committerOf(failing);
+    committer.handle({ type: "units", units: [unit(0), second] });
+    committer.handle({ type: "units", units: [unit(2)] });
+    committer.handle({ type: "probe" });
+    expect(posted).toEqual([{ type: "fatal", error: expect.objectContaining({ code: "CLOSED" }) }]);
+    expect(calls).toBe(1);
+    db.exec("ROLLBACK; BEGIN".slice(sql === "BEGIN IMMEDIATE" ? 10 : 0));
+    db.exec("ROLLBACK");
+    expect(count()).toBe(0);
+  });
 
   it("is refused as busy, and not fatal, when a process outside holds the database", async () => {
     const outside = await openDriver(`${directory}/gantry.db`, { read_only: false, busy_ms: 0 });

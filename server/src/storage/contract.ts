@@ -35,7 +35,7 @@ export interface Storage extends Reader {
   write<T>(unit: (tx: Tx) => Promise<T> | T, o?: { deadline_ms?: number }): Promise<T>;
   /** Pages of up to `SCAN_PAGE_ROWS` rows from one consistent state. */
   scan(sql: string, params: Value[]): AsyncIterable<Row[]>;
-  /** Several reads of one consistent state. */
+  /** Several point reads of one consistent state; what is long is a `scan`. */
   snapshot<T>(read: (reader: Reader) => Promise<T>): Promise<T>;
   readonly timers: Timers;
   readonly locks: Locks;

@@ -39,7 +39,6 @@ export type FromWriter =
 export type ToReader =
   /** Fixes a state under `id`. */
   | { type: "begin"; id: number }
-  | { type: "query"; id: number; query: Query }
   | { type: "scan"; id: number; sql: string; params: Value[] }
   | { type: "page"; id: number }
   | { type: "end"; id: number }

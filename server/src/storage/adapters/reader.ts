@@ -37,13 +37,9 @@ class Views {
     db.all("SELECT COUNT(*) AS n FROM schema_migrations", [], 1);
   }
 
-  read(message: Extract<ToReader, { type: "query" | "scan" | "page" }>): { rows: Row[]; done: boolean } {
+  read(message: Extract<ToReader, { type: "scan" | "page" }>): { rows: Row[]; done: boolean } {
     const view = this.#views.get(message.id);
     assert(view !== undefined, "a state is read between its begin and its end");
-    if (message.type === "query") {
-      const { sql, params, rows } = message.query;
-      return { rows: view.db.all(sql, params, rows), done: true };
-    }
     if (message.type === "scan") view.scan = view.db.pages(message.sql, message.params, SCAN_PAGE_ROWS);
     const page = view.scan?.next();
     return page === undefined || page.done ? { rows: [], done: true } : { rows: page.value, done: false };

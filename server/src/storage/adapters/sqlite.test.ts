@@ -163,6 +163,19 @@ describe("the embedded store", () => {
     expect(await storage.get("SELECT COUNT(*) AS n FROM notes", [])).toEqual({ n: rows });
   });
 
+  it("reads a state until its snapshot ends, or the store closes", async () => {
+    const storage = await start();
+    const COUNT = "SELECT COUNT(*) AS n FROM notes";
+    const kept = await storage.snapshot(async (reader) => reader);
+    const held = storage.snapshot(async (reader) => {
+      await expect(kept.get(COUNT, [])).rejects.toThrow("a state is read between its begin and its end");
+      expect(await reader.get(COUNT, [])).toEqual({ n: 0 });
+      await storage.close();
+      return reader.get(COUNT, []);
+    });
+    await expect(held).rejects.toMatchObject({ code: "STORAGE_CLOSED" });
+  });
+
   it("measures its commits", async () => {
     const storage = await start();
     await storage.write((tx) => tx.run(INSERT, ["a", null]));

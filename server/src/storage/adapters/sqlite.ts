@@ -4,19 +4,19 @@ import { GantryError } from "../../kernel/errors.ts";
 import type { Logger } from "../../kernel/log.ts";
 import type { Random } from "../../kernel/random.ts";
 import type { Metrics } from "../../kernel/telemetry.ts";
-import { type Blobs, errors, type Reader, ROWS_MAX, type Row, type Storage, type Value } from "../contract.ts";
+import { type Blobs, errors, type Reader, type Row, type Storage, type Value } from "../contract.ts";
 import { StoredLocks } from "../locks.ts";
-import { checkedValues, Statements } from "../sql.ts";
+import { Statements } from "../sql.ts";
 import { migrations as own_migrations } from "../store.ts";
 import { StoredTimers } from "../timers.ts";
-import type { Rows } from "../unit.ts";
 import { openBlobs } from "./blobs.ts";
 import { type Driver, openDriver } from "./driver.ts";
 import { type EngineOptions, EX_SOFTWARE } from "./engine_options.ts";
 import { takeNodeLock } from "./node_lock.ts";
 import { configureReader } from "./settings.ts";
-import { fromWire, judge } from "./sqlite_errors.ts";
+import { pointReads } from "./sqlite_points.ts";
 import { SqliteReader } from "./sqlite_reader.ts";
+import { SqliteSnapshots } from "./sqlite_snapshots.ts";
 import { migrateSqlite } from "./sqlite_start.ts";
 import { SqliteWriter } from "./sqlite_writer.ts";
 
@@ -26,7 +26,7 @@ export type SqliteOptions = EngineOptions;
 const READ_BUSY_MS = 1_000;
 
 /**
- * Opens the embedded store: one database file, a writer thread, a reader thread, a connection for point reads.
+ * Opens the embedded store: one database file, a writer thread, a thread for scans, connections for point reads.
  * @throws STORAGE_LOCKED STORAGE_MIGRATION_CHANGED STORAGE_SCHEMA_NEWER STORAGE_SETTINGS STORAGE_FULL
  */
 export async function openSqlite(o: SqliteOptions): Promise<Storage> {
@@ -54,7 +54,8 @@ export async function openSqlite(o: SqliteOptions): Promise<Storage> {
     const db = await openDriver(path, { read_only: false, busy_ms: READ_BUSY_MS });
     undo.unshift(() => db.close());
     configureReader(db);
-    return new SqliteStorage({ ...o, writer, reader, points: pointReads(db, statements, fatal), db, blobs, lock });
+    const snapshots = new SqliteSnapshots(path, READ_BUSY_MS, statements, fatal);
+    return new SqliteStorage({ ...o, writer, reader, snapshots, statements, fatal, db, blobs, lock });
   } catch (error) {
     for (const step of undo) await step();
     throw error;
@@ -64,7 +65,9 @@ export async function openSqlite(o: SqliteOptions): Promise<Storage> {
 interface Parts {
   writer: SqliteWriter;
   reader: SqliteReader;
-  points: Reader;
+  snapshots: SqliteSnapshots;
+  statements: Statements;
+  fatal(error: unknown): void;
   db: Driver;
   blobs: Blobs;
   lock: { release(): void };
@@ -78,6 +81,8 @@ class SqliteStorage implements Storage {
   readonly timers: StoredTimers;
   readonly locks: StoredLocks;
   readonly blobs: Blobs;
+  readonly get: Storage["get"];
+  readonly all: Storage["all"];
   readonly #parts: Parts;
   #closing: Promise<void> | undefined;
 
@@ -86,27 +91,20 @@ class SqliteStorage implements Storage {
     this.blobs = parts.blobs;
     this.locks = new StoredLocks(this, parts.clock);
     this.timers = new StoredTimers({ ...parts, storage: this });
+    const points = pointReads(parts.db, parts.statements, parts.fatal, () => this.#demandOpen());
+    this.get = points.get;
+    this.all = points.all;
   }
 
   write: Storage["write"] = (unit, o) =>
     this.#parts.writer.write(unit, o?.deadline_ms, (tx) => this.timers.committed(tx));
-
-  async get(sql: string, params: Value[]): Promise<Row | undefined> {
-    this.#demandOpen();
-    return this.#parts.points.get(sql, params);
-  }
-
-  async all(sql: string, params: Value[]): Promise<Row[]> {
-    this.#demandOpen();
-    return this.#parts.points.all(sql, params);
-  }
 
   scan(sql: string, params: Value[]): AsyncIterable<Row[]> {
     return this.#parts.reader.scan(sql, params);
   }
 
   snapshot<T>(read: (reader: Reader) => Promise<T>): Promise<T> {
-    return this.#parts.reader.snapshot(read);
+    return this.#parts.snapshots.hold(read);
   }
 
   unwritable(): "STORAGE_FULL" | undefined {
@@ -120,11 +118,12 @@ class SqliteStorage implements Storage {
   }
 
   async #close(): Promise<void> {
-    const { writer, reader, db, lock } = this.#parts;
+    const { writer, reader, snapshots, db, lock } = this.#parts;
     const drained = writer.drain();
     await this.timers.stop();
     await drained;
     await reader.close();
+    snapshots.close();
     db.close();
     await writer.close();
     lock.release();
@@ -133,23 +132,4 @@ class SqliteStorage implements Storage {
   #demandOpen(): void {
     if (this.#closing !== undefined) throw new GantryError(errors.CLOSED, { detail: "The store is closed." });
   }
-}
-
-/** Reads on the main thread: a point read is faster than a message to another thread and back (15 µs p50). */
-function pointReads(db: Driver, statements: Statements, fatal: (error: unknown) => void): Reader {
-  const query = async (sql: string, params: Value[], rows: Rows): Promise<Row[]> => {
-    const values = checkedValues(params);
-    const { text } = statements.check(sql, values.length);
-    try {
-      return db.all(text, values, rows);
-    } catch (error) {
-      const verdict = judge(error, text);
-      if (verdict.scope === "fatal") fatal(error);
-      throw fromWire(verdict.error);
-    }
-  };
-  return {
-    all: (sql, params) => query(sql, params, ROWS_MAX),
-    get: async (sql, params) => (await query(sql, params, "first"))[0],
-  };
 }

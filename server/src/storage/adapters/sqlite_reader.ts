@@ -1,15 +1,14 @@
 import { GantryError } from "../../kernel/errors.ts";
-import { errors, type Reader, type Row, type Value } from "../contract.ts";
+import { errors, type Row, type Value } from "../contract.ts";
 import { checkedValues, type Statements } from "../sql.ts";
 import type { FromReader, ToReader } from "./messages.ts";
-import { serialReader } from "./serial_reader.ts";
 import { fromWire } from "./sqlite_errors.ts";
 import { startThread, type Thread } from "./thread.ts";
 
 type Answer = Extract<FromReader, { type: "answer" }>;
 
-/** States held at once, each a connection of the reader thread; one more waits. */
-const SNAPSHOTS_MAX = 16;
+/** Scans at once, each on a connection of the reader thread; one more waits. */
+const SCANS_MAX = 16;
 
 /** The main thread's side of the reader thread. */
 export class SqliteReader {
@@ -45,20 +44,6 @@ export class SqliteReader {
     return reader;
   }
 
-  async snapshot<T>(read: (reader: Reader) => Promise<T>): Promise<T> {
-    const id = await this.#begin();
-    const { reader, settled } = serialReader((sql, params, rows) => {
-      const query = { ...this.#check(sql, params), rows };
-      return async () => (await this.#ask({ type: "query", id, query })).rows;
-    });
-    try {
-      return await read(reader);
-    } finally {
-      await settled();
-      this.#end(id);
-    }
-  }
-
   async *scan(sql: string, params: Value[]): AsyncGenerator<Row[], void, undefined> {
     const checked = this.#check(sql, params);
     const id = await this.#begin();
@@ -86,7 +71,7 @@ export class SqliteReader {
   }
 
   async #begin(): Promise<number> {
-    if (this.#held >= SNAPSHOTS_MAX) {
+    if (this.#held >= SCANS_MAX) {
       // Whoever ends a state hands its place over, so that `#held` stays.
       await new Promise<void>((resolve) => this.#queue.push(resolve));
     } else {

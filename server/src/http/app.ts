@@ -6,7 +6,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Identity, RouteEnv } from "../identity/contract.ts";
 import { RUN_BODY_BYTES_MAX } from "../intent/contract.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { GantryError, isGantryError, problemOf } from "../kernel/errors.ts";
+import { GantryError } from "../kernel/errors.ts";
 import type { Ids } from "../kernel/ids.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
@@ -29,6 +29,7 @@ import { jsonFault } from "./json_fault.ts";
 import { metricsRoutes, type Prometheus } from "./metrics.ts";
 import { openapiRoute, operationsOf, schemaOf } from "./openapi.ts";
 import { invalidRequest } from "./problems.ts";
+import { asRefused, refusalOf } from "./refusals.ts";
 import { mayBringTask, taskAuthentication } from "./task.ts";
 import { tokenPatternRoute } from "./token_patterns.ts";
 
@@ -112,7 +113,6 @@ function authentication(identity: AppDeps["identity"]): MiddlewareHandler<RouteE
 }
 
 async function asGantryError(error: unknown, c: Context<RouteEnv>): Promise<GantryError> {
-  if (isGantryError(error)) return error;
   if (error instanceof HTTPException && error.status === 400) {
     // A body that broke off cannot be read again, and nobody is there to read the answer.
     const fault = jsonFault(await c.req.text().catch(() => ""));
@@ -122,24 +122,12 @@ async function asGantryError(error: unknown, c: Context<RouteEnv>): Promise<Gant
   if (error instanceof HTTPException && error.status === 415) {
     return new GantryError(errors.CONTENT_TYPE, { detail: "Send application/json." });
   }
-  return new GantryError(errors.INTERNAL, { detail: errors.INTERNAL.title, cause: error });
+  return asRefused(error);
 }
 
-/** The last step of every refusal. What is ours to repair, and what is internal, goes to the log under the same id. */
 function answerError(log: Logger, error: GantryError, c: Context<RouteEnv>): Response {
-  const { kind, parts } = error;
-  const request = c.get("request");
-  if (kind.status >= 500 || parts.internal !== undefined) {
-    // The stack of a refusal says nothing: it was thrown where it should be.
-    const fields = { request, code: kind.code, internal: parts.internal, error: parts.cause };
-    if (kind.whose === "gantry") log.error(fields, parts.detail);
-    else log.warn(fields, parts.detail);
-  }
-  const headers: Record<string, string> = { "content-type": "application/problem+json" };
-  if (request !== undefined) headers[REQUEST_ID_HEADER] = request;
-  if (parts.retry_after_ms !== undefined) headers["retry-after"] = String(Math.ceil(parts.retry_after_ms / 1_000));
-  if (kind.status === 401) headers["www-authenticate"] = "Bearer";
-  return c.body(JSON.stringify(problemOf(error, request)), kind.status as ContentfulStatusCode, headers);
+  const { status, headers, text } = refusalOf(log, error, c.get("request"));
+  return c.body(text, status as ContentfulStatusCode, headers);
 }
 
 /** No such path, or a path that exists under other methods, which `Allow` then names (RFC 9110, 15.5.6). */

@@ -18,6 +18,7 @@ import { kinds as gates_kinds } from "../../server/src/gates/kinds.ts";
 import { migrations as gates_migrations } from "../../server/src/gates/store.ts";
 import { migrations as webhook_migrations } from "../../server/src/gates/webhook_store.ts";
 import { createApp } from "../../server/src/http/app.ts";
+import { runFastPath } from "../../server/src/http/fast_path.ts";
 import { createLogger } from "../../server/src/http/logging.ts";
 import { createPrometheus } from "../../server/src/http/metrics.ts";
 import { listen } from "../../server/src/http/server.ts";
@@ -116,7 +117,8 @@ const app = createApp({
 });
 await runs.recover();
 storage.timers.start(() => {});
-const listener = await listen(app, { port: 0, clock });
+const ahead = runFastPath({ ...common, identity, runs });
+const listener = await listen({ fetch: app.fetch, ahead }, { port: 0, clock });
 
 process.on("message", async (message) => {
   if (message === "spent") process.send?.(spent());

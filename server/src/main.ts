@@ -20,6 +20,7 @@ import { createCompiler } from "./execution/compiler.ts";
 import { BOOT_FAILURES_MAX, type RunnerPool } from "./execution/contract.ts";
 import { WarmPool } from "./execution/pool.ts";
 import { createApp } from "./http/app.ts";
+import { runFastPath } from "./http/fast_path.ts";
 import { createPrometheus } from "./http/metrics.ts";
 import { bootstrap, OWNER_TOKEN_FILE } from "./identity/bootstrap.ts";
 import { IdentityRegistry } from "./identity/identity.ts";
@@ -263,7 +264,7 @@ function surfaces(
   runs: ReturnType<typeof createRuns>,
 ) {
   const { clock } = ground;
-  return createApp({
+  const { fetch } = createApp({
     ...ground,
     identity,
     routes: [
@@ -279,6 +280,7 @@ function surfaces(
     checks: checksOf(storage, evidence.guard, pool, runs),
     version: VERSION,
   });
+  return { fetch, ahead: runFastPath({ ...ground, identity, runs }) };
 }
 
 async function up(config: Config): Promise<void> {

@@ -58,5 +58,5 @@ export const LOG_FILES_KEPT = 5;
 export const LOG_FILES_KEPT_MAX = 1_000;
 /** How long one check of readiness may take before it counts as failed. */
 export const READY_CHECK_MS = 2_000;
-/** The header that carries a request's id in every answer. */
-export const REQUEST_ID_HEADER = "Gantry-Request";
+/** The header that carries a request's id in every answer, as it is written on the wire. */
+export const REQUEST_ID_HEADER = "gantry-request";

@@ -1,4 +1,4 @@
-import { type Server, STATUS_CODES } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerOptions, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { assert } from "../kernel/assert.ts";
@@ -15,6 +15,7 @@ import {
   REFUSED_CLOSE_MS,
   REQUEST_TIMEOUT_MS,
 } from "./contract.ts";
+import type { Ahead } from "./fast_path.ts";
 import { plainSocket, renewTls, type TlsMaterial, tlsListener } from "./tls.ts";
 
 export interface Listener {
@@ -51,6 +52,7 @@ export const CONNECTION_LIMITS: Readonly<ConnectionLimits> = {
 };
 
 /**
+ * @param app.ahead  default: every request is the app's.
  * @param o.port  0 for any free one.
  * @param o.limits  default `CONNECTION_LIMITS`.
  * @param o.tls  makes it a listener of HTTPS; what speaks HTTP to it is told so.
@@ -58,7 +60,7 @@ export const CONNECTION_LIMITS: Readonly<ConnectionLimits> = {
  * @throws the system's error, e.g. `EADDRINUSE`.
  */
 export async function listen(
-  app: { fetch: Fetch },
+  app: { fetch: Fetch; ahead?: Ahead },
   o: {
     host?: string;
     port: number;
@@ -71,12 +73,14 @@ export async function listen(
   const host = o.host ?? "127.0.0.1";
   const limits = { ...CONNECTION_LIMITS, ...o.limits };
   const tls = o.tls === undefined ? undefined : tlsListener(o.tls, limits.headers_timeout_ms);
+  const create = (tls?.createServer ?? createServer) as typeof createServer;
+  const aheadOf = (rest: RequestListener) => goAhead(app.ahead, limits.headers_max, rest);
   const server = createAdaptorServer({
-    ...(tls === undefined ? {} : { createServer: tls.createServer }),
+    createServer: ((options: ServerOptions, rest: RequestListener) => create(options, aheadOf(rest))) as typeof create,
     fetch: (request, env) => {
       // Node's own `maxHeadersCount` leaves the raw headers whole, and those are what requests are made of.
-      const { rawHeaders } = env.incoming;
-      return rawHeaders.length > 2 * limits.headers_max ? tooManyHeaders(limits.headers_max) : app.fetch(request, env);
+      const too_many = env.incoming.rawHeaders.length > 2 * limits.headers_max;
+      return too_many ? tooManyHeaders(limits.headers_max) : app.fetch(request, env);
     },
     overrideGlobalObjects: false, // the process has other users of Request and Response
     serverOptions: {
@@ -111,6 +115,14 @@ export async function listen(
       renewTls(server, material);
     },
     close: (limit_ms) => closing(server, o.clock, limit_ms, cut),
+  };
+}
+
+function goAhead(ahead: Ahead | undefined, headers_max: number, rest: RequestListener): RequestListener {
+  if (ahead === undefined) return rest;
+  return (incoming, outgoing) => {
+    if (incoming.rawHeaders.length > 2 * headers_max) return rest(incoming, outgoing);
+    ahead(incoming, outgoing, () => rest(incoming, outgoing));
   };
 }
 

@@ -204,6 +204,8 @@ export interface Identity {
    *   TENANT_SUSPENDED IDENTITY_UNAVAILABLE
    */
   authenticate(bearer: string | undefined, from?: string): Promise<Principal>;
+  /** What `authenticate` would give back without a lookup; undefined where it has to look, or would throw. */
+  recognise(bearer: string): Principal | undefined;
   /** @throws SCOPE_MISSING */
   demand(who: Principal, scope: Scope): void;
 }

@@ -106,6 +106,30 @@ describe("authenticating", () => {
     await expect(ground.identity.authenticate(secret)).rejects.toMatchObject(code("TOKEN_EXPIRED"));
   });
 
+  it("recognises without a read what it remembers, and nothing that has to be looked up or refused", async () => {
+    const { secret, id } = await mint(["run:read"]);
+    const brief = await ground.identity.mintToken(ground.owner, { scopes: [], life_ms: 1_000 });
+    const recognise = (bearer: string) => ground.identity.recognise(bearer);
+    expect(recognise(secret)).toBeUndefined();
+    const who = await ground.identity.authenticate(secret);
+    await ground.identity.authenticate(brief.secret);
+    reads = 0;
+    expect(recognise(secret)).toBe(who);
+    for (const bearer of ["", "nonsense", `${secret} `, secret.slice(0, -1)]) expect(recognise(bearer)).toBeUndefined();
+    clock.advance(999);
+    expect(recognise(brief.secret)).toBeDefined();
+    clock.advance(1);
+    expect(recognise(brief.secret)).toBeUndefined();
+    clock.advance(TOKEN_CACHE_MS - 1_001);
+    expect(recognise(secret)).toBe(who);
+    clock.advance(1);
+    expect(recognise(secret)).toBeUndefined();
+    expect(reads).toBe(0);
+    expect(await ground.identity.authenticate(secret)).toEqual(who);
+    await ground.identity.revokeToken(ground.owner, id);
+    expect(recognise(secret)).toBeUndefined();
+  });
+
   it("never lets what was read before a revocation be remembered after it", async () => {
     const { secret, id } = await mint(["run:read"]);
     // A read that waits between the row and the answer, as with a store that is far away.

@@ -1,5 +1,6 @@
 import { assert } from "../kernel/assert.ts";
 import { GantryError, isGantryError } from "../kernel/errors.ts";
+import { sha256Hex } from "../kernel/hash.ts";
 import type { ActorId, TenantId, TokenId } from "../kernel/ids.ts";
 import { type Metrics, noMetrics } from "../kernel/telemetry.ts";
 import type { Agreements, Reader, Storage, Tx } from "../storage/contract.ts";
@@ -95,6 +96,13 @@ export class IdentityRegistry implements Identity {
       if (known.expires_at <= now) return this.#endedAt(known.expires_at);
       return known.principal;
     });
+  }
+
+  recognise(bearer: string): Principal | undefined {
+    const now = this.#desk.clock.now();
+    // What was remembered was whole: shape and checksum need no second look.
+    const known = this.#cache.get(sha256Hex(bearer), now);
+    return known === undefined || known.expires_at <= now ? undefined : known.principal;
   }
 
   async #lookUp(hash: string, from: string | undefined): Promise<Principal> {

@@ -132,4 +132,36 @@ describe("metrics", () => {
     expect(body).toMatch(/^nodejs_eventloop_lag_seconds \d/m);
     expect(body).not.toContain("nodejs_eventloop_lag_p99");
   });
+
+  it("tells everything that was measured, however much of it waits", async () => {
+    const { metrics, render } = createPrometheus();
+    let told = 0;
+    for (const more of [1, 254, 1, 1, 255, 256, 257]) {
+      for (let i = 0; i < more; i++) metrics.add("gantry_runs_ended_total", { lane: "x", termination: "y" });
+      metrics.set("gantry_runs_active", more);
+      metrics.observe("gantry_runner_boot_seconds", more);
+      told += more;
+      const { body } = await render();
+      expect(body).toContain(`gantry_runs_ended_total{lane="x",termination="y"} ${told}\n`);
+      expect(body).toContain(`gantry_runs_active ${more}\n`);
+      expect(body).toContain(`gantry_runner_boot_seconds_sum ${told}\n`);
+    }
+  });
+
+  it("refuses at once what does not fit its definition, and keeps nothing of it", async () => {
+    const { metrics, render } = createPrometheus();
+    const wrong = [
+      () => metrics.add("gantry_runs_active"),
+      () => metrics.set("gantry_runs_ended_total", 1),
+      () => metrics.observe("gantry_runs_active", 1),
+      () => metrics.add("gantry_runs_ended_total", { colour: "red" }),
+      () => metrics.add("gantry_runs_ended_total", {}, -1),
+      () => metrics.observe("gantry_runner_boot_seconds", Number.NaN),
+      () => metrics.set("gantry_runs_active", Number.POSITIVE_INFINITY),
+    ];
+    for (const each of wrong) expect(each).toThrow();
+    const { body } = await render();
+    expect(body).not.toContain("colour");
+    expect(body).toContain("gantry_runner_boot_seconds_count 0\n");
+  });
 });

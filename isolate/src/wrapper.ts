@@ -20,39 +20,38 @@ export type Answer = (
   printed: boolean;
 };
 
-type Handler = (input: unknown, env: unknown, ctx: unknown) => unknown;
-type Method = (argument: unknown) => unknown;
-type Methods = Partial<Record<"run" | "fetch", (...args: unknown[]) => unknown>>;
+type Method = (argument: unknown, env: unknown, ctx: unknown) => unknown;
+type Methods = Partial<Record<"run" | "fetch", (argument: unknown, ...more: unknown[]) => unknown>>;
 type GuestClass = (new (ctx: unknown, env: unknown) => Methods) & { prototype: Methods };
 
 const { stringify, defineProperties, getPrototypeOf, now, allSettled } = natives;
 const { deadline, output_bytes_max, run, session } = config;
 const plain = getPrototypeOf(getPrototypeOf);
 
+/** No class that extends another: then it can be none of `cloudflare:workers`. An arrow has no prototype. */
+function isPlain(value: unknown): value is Method {
+  return typeof value === "function" && (value.prototype === undefined || getPrototypeOf(value) === plain);
+}
+
 /** An isolate that asks for `cloudflare:workers` pays 0.2 ms for it: only for what may be a class that extends another. */
 async function isEntrypointClass(): Promise<boolean> {
-  if (typeof guest !== "function" || guest.prototype === undefined || getPrototypeOf(guest) === plain) return false;
+  if (typeof guest !== "function" || isPlain(guest)) return false;
   const { WorkerEntrypoint } = await import("cloudflare:workers");
   return guest.prototype instanceof WorkerEntrypoint;
 }
 
-/** Which method answers. */
-function formOf(is_class: boolean): "run" | "fetch" | "none" {
-  if (typeof guest === "function" && !is_class) return "run";
+/** Of a guest that is no plain function: which method answers, and how it is called. */
+async function formOf(): Promise<{ kind: "run" | "fetch"; method: Method } | { kind: "none" }> {
+  const is_class = await isEntrypointClass();
+  if (typeof guest === "function" && !is_class) return { kind: "run", method: guest as Method };
   const methods = is_class ? (guest as GuestClass).prototype : (guest as Methods | null);
-  if (typeof methods !== "object" || methods === null) return "none";
-  if (typeof methods.run === "function") return "run";
-  return typeof methods.fetch === "function" ? "fetch" : "none";
-}
-
-/** The method of a guest whose form has it. */
-function methodOf(name: "run" | "fetch", is_class: boolean, env: unknown, ctx: unknown): Method {
-  if (is_class) {
-    const object = new (guest as GuestClass)(ctx, env);
-    return (argument) => object[name]?.(argument);
-  }
-  if (typeof guest === "function") return (argument) => (guest as Handler)(argument, env, ctx);
-  return (argument) => (guest as Methods)[name]?.(argument, env, ctx);
+  if (typeof methods !== "object" || methods === null) return { kind: "none" };
+  const kind = typeof methods.run === "function" ? "run" : "fetch";
+  if (typeof methods[kind] !== "function") return { kind: "none" };
+  const method: Method = is_class
+    ? (argument, env, ctx) => new (guest as GuestClass)(ctx, env)[kind]?.(argument)
+    : (argument, env, ctx) => (guest as Methods)[kind]?.(argument, env, ctx);
+  return { kind, method };
 }
 
 /** A fault is shown, not kept: a message of megabytes must not count as the run's output, nor fill our memory. */
@@ -81,9 +80,9 @@ function faultOf(thrown: unknown): GuestFault {
 
 /**
  * Makes the engine's context the guest's.
- * @returns waits until everything has settled that the guest hands to `waitUntil`: the run is not over before.
+ * @returns what the guest hands to `waitUntil`: the run is not over before all of it has settled.
  */
-function lend(ctx: object): () => Promise<void> {
+function lend(ctx: object): Promise<unknown>[] {
   const pending: Promise<unknown>[] = [];
   const waitUntil = (work: unknown): void => {
     pending.push(Promise.resolve(work));
@@ -94,13 +93,15 @@ function lend(ctx: object): () => Promise<void> {
     deadline: { value: deadline, enumerable: true },
     waitUntil: { value: waitUntil, enumerable: true },
   });
-  return async () => {
-    while (pending.length > 0) {
-      for (const outcome of await allSettled(pending.splice(0))) {
-        if (outcome.status === "rejected") console.error("waitUntil:", outcome.reason);
-      }
+  return pending;
+}
+
+async function settle(pending: Promise<unknown>[]): Promise<void> {
+  while (pending.length > 0) {
+    for (const outcome of await allSettled(pending.splice(0))) {
+      if (outcome.status === "rejected") console.error("waitUntil:", outcome.reason);
     }
-  };
+  }
 }
 
 /** What the guest's `fetch` threw last. */
@@ -116,16 +117,16 @@ export const Run = {
     return true;
   },
 
+  /** The engine compiles each function that is called, for every run: the way of a plain function calls two. */
   async run(input: unknown, env: unknown, ctx: object): Promise<Answer> {
     const started = now();
-    const is_class = await isEntrypointClass();
-    const form = formOf(is_class);
-    if (form !== "run") return { kind: form, started, printed };
+    const form = isPlain(guest) ? { kind: "run" as const, method: guest } : await formOf();
+    if (form.kind !== "run") return { kind: form.kind, started, printed };
     let result: unknown;
     try {
-      const settled = lend(ctx);
-      result = await methodOf("run", is_class, env, ctx)(input);
-      await settled();
+      const pending = lend(ctx);
+      result = await form.method(input, env, ctx);
+      if (pending.length > 0) await settle(pending);
     } catch (thrown) {
       return { kind: "threw", fault: faultOf(thrown), started, printed };
     }
@@ -145,9 +146,10 @@ export const Run = {
 
   async fetch(request: Request, env: unknown, ctx: object): Promise<Response> {
     let response: unknown;
-    const settled = lend(ctx);
+    const pending = lend(ctx);
+    const form = await formOf();
     try {
-      response = await methodOf("fetch", await isEntrypointClass(), env, ctx)(request);
+      if (form.kind === "fetch") response = await form.method(request, env, ctx);
     } catch (thrown) {
       fetch_fault = faultOf(thrown);
       throw thrown;
@@ -156,10 +158,10 @@ export const Run = {
     // The response ends only when the guest's background work has, and with it the run. A status such as 204 allows no
     // body at all, not even an empty one.
     if (response.body === null) {
-      await settled();
+      await settle(pending);
       return new Response(null, response);
     }
-    const until_settled = new TransformStream<Uint8Array, Uint8Array>({ flush: settled });
+    const until_settled = new TransformStream<Uint8Array, Uint8Array>({ flush: () => settle(pending) });
     return new Response(response.body.pipeThrough(until_settled), response);
   },
 };

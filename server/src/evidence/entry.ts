@@ -125,8 +125,10 @@ function judge(draft: EntryDraft, refs: string[], kinds: KindSchemas): void {
   }
   const subjects = draft.subjects ?? [];
   if (subjects.length > ENTRY_SUBJECTS_MAX) throw badEntry(draft, `more than ${ENTRY_SUBJECTS_MAX} subjects`);
-  const names = new Set(subjects.map(({ table, id }) => `${table}/${id}`));
-  if (names.size !== subjects.length) throw badEntry(draft, "one row is named twice");
+  if (subjects.length > 1) {
+    const names = new Set(subjects.map(({ table, id }) => `${table}/${id}`));
+    if (names.size !== subjects.length) throw badEntry(draft, "one row is named twice");
+  }
   try {
     schema.parse(draft.data);
   } catch (cause) {

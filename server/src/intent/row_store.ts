@@ -1,5 +1,5 @@
 import type { AuditedTable } from "../evidence/contract.ts";
-import type { Tx, Value } from "../storage/contract.ts";
+import type { Tx } from "../storage/contract.ts";
 import { COLUMNS, type RunRow } from "./store.ts";
 
 type Stored = string | number | null;
@@ -108,18 +108,31 @@ export type Guard =
 
 const CHANGING = COLUMNS.slice(COLUMNS.indexOf("state"));
 const UPDATE = `UPDATE runs SET ${CHANGING.map((name) => `${name} = ?`).join(", ")}, lane = ? WHERE id = ?`;
+/** Put together once: a text that is new is hashed anew where statements are looked up. */
+const UPDATES = {
+  parked: `${UPDATE} AND state = 'waiting_approval'`,
+  unheld: `${UPDATE} AND state = 'queued' AND holder IS NULL`,
+  held: `${UPDATE} AND state = 'queued' AND holder = ?`,
+  started: `${UPDATE} AND state = 'starting' AND node = ? AND boot = ?`,
+};
 
 /** Replaces what may change of a run: everything after the request. Ended rows match no guard. */
 export function updateRun(tx: Tx, row: RunRow, guard: Guard): void {
-  const values: Value[] = CHANGING.map((name) => stored(row[name]));
-  values.push(row.lane, row.id);
-  if (guard.state === "queued") {
-    const held = guard.holder === null ? "holder IS NULL" : "holder = ?";
-    if (guard.holder !== null) values.push(guard.holder);
-    tx.run(`${UPDATE} AND state = 'queued' AND ${held}`, values, 1);
-  } else if (guard.state === "waiting_approval") tx.run(`${UPDATE} AND state = 'waiting_approval'`, values, 1);
-  else {
-    values.push(guard.node, guard.boot);
-    tx.run(`${UPDATE} AND state = 'starting' AND node = ? AND boot = ?`, values, 1);
+  const { sql, params } = guarded(guard);
+  const values = CHANGING.map((name) => stored(row[name]));
+  values.push(row.lane, row.id, ...params);
+  tx.run(sql, values, 1);
+}
+
+function guarded(guard: Guard): { sql: string; params: Stored[] } {
+  switch (guard.state) {
+    case "waiting_approval":
+      return { sql: UPDATES.parked, params: [] };
+    case "queued":
+      return guard.holder === null
+        ? { sql: UPDATES.unheld, params: [] }
+        : { sql: UPDATES.held, params: [guard.holder] };
+    case "starting":
+      return { sql: UPDATES.started, params: [guard.node, guard.boot] };
   }
 }

@@ -9,6 +9,7 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 export const CANONICAL_DEPTH_MAX = 64;
 
 /**
+ * @param value  data: one member may be read more than once.
  * @returns the canonical text; members are sorted by UTF-16 code units, `undefined` members are left out.
  * @throws TypeError for fractions, unsafe integers, lone surrogates, U+0000 or values that are not JSON.
  */

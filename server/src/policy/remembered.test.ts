@@ -61,16 +61,21 @@ describe("decisions are remembered", () => {
     for (const each of [decision, decision.reasons, decision.gates]) expect(Object.isFrozen(each)).toBe(true);
   });
 
-  it("and a request whose members change between two looks is decided as it was hashed", () => {
-    let looks = 0;
-    const context = {
-      get target() {
-        looks += 1;
-        return looks === 1 ? "production" : "staging";
-      },
-    };
-    const decision = new Decider().decide(STAGING, id, { ...numbered(0), context });
-    expect(decision.verdict).toBe("deny");
-    expect(decision.request_hash).toBe(sha256Hex(canonicalJson({ ...numbered(0), context: { target: "production" } })));
+  it.each([
+    ["out of order", (context: object) => ({ ...numbered(0), context })],
+    ["in order", (context: object) => ({ action: "run.submit" as const, context, resource: "code:0" })],
+  ])("and a request, its members %s, that change between two looks, is decided as it was hashed", (_, request) => {
+    for (const changing of [1, 2, 3]) {
+      let looks = 0;
+      const context = {
+        get target() {
+          looks += 1;
+          return looks === changing ? "production" : "staging";
+        },
+      };
+      const decision = new Decider().decide(STAGING, id, request(context));
+      const target = decision.verdict === "deny" ? "production" : "staging";
+      expect(decision.request_hash).toBe(sha256Hex(canonicalJson(request({ target }))));
+    }
   });
 });

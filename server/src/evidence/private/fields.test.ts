@@ -13,7 +13,7 @@ import {
   type PrivateField,
   REDACTIONS,
 } from "../contract.ts";
-import { buildEntry, type Stamp, viewEntry } from "../entry.ts";
+import { buildEntry, readBody, type Stamp, viewEntry } from "../entry.ts";
 import { commitField, FIELD_KEY_BYTES } from "./commitment.ts";
 import { commitmentsOf, sealFields } from "./fields.ts";
 
@@ -169,7 +169,7 @@ describe("the body of an entry with private fields", () => {
 
   it("without any has no member for them", () => {
     const { built } = build();
-    expect(built.body).not.toHaveProperty("sealed");
+    expect(readBody(built.bytes)).not.toHaveProperty("sealed");
     expect(viewEntry(0, built.bytes)).not.toHaveProperty("commitments");
   });
 });

@@ -147,8 +147,8 @@ export const Run = {
   async fetch(request: Request, env: unknown, ctx: object): Promise<Response> {
     let response: unknown;
     const pending = lend(ctx);
-    const form = await formOf();
     try {
+      const form = await formOf();
       if (form.kind === "fetch") response = await form.method(request, env, ctx);
     } catch (thrown) {
       fetch_fault = faultOf(thrown);

@@ -11,6 +11,7 @@ import type { Ids } from "../kernel/ids.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/telemetry.ts";
 import { MCP_BODY_BYTES_MAX, MCP_PATH } from "../mcp/contract.ts";
+import { account } from "./accounting.ts";
 import { addressOf } from "./address.ts";
 import { bearerOf } from "./bearer.ts";
 import { bodyHeaders, bodyOfKnownLength, bodyOfUnknownLength } from "./body.ts";
@@ -88,18 +89,16 @@ export function createApp(d: AppDeps): OpenAPIHono<RouteEnv> {
 }
 
 /** Gives the request its id, and counts it by route and status when it is answered. */
-function accounting({ ids, metrics, log, clock }: AppDeps): MiddlewareHandler<RouteEnv> {
+function accounting(d: AppDeps): MiddlewareHandler<RouteEnv> {
   return async (c, next) => {
-    const request = ids("req");
-    const from = clock.monotonic();
+    const request = d.ids("req");
+    const from = d.clock.monotonic();
     c.set("request", request);
     c.header(REQUEST_ID_HEADER, request);
     await next();
     const path = matchedRoutes(c).at(-1)?.path ?? "*";
     const route = path.endsWith("*") ? "unmatched" : path;
-    const { status } = c.res;
-    metrics.add("gantry_http_requests_total", { route, status: String(status) });
-    log.debug({ request, method: c.req.method, route, status, ms: Math.round(clock.monotonic() - from) }, "answered");
+    account(d, { request, method: c.req.method, route, status: c.res.status, from });
   };
 }
 

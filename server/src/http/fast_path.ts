@@ -2,10 +2,8 @@ import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Identity, Principal } from "../identity/contract.ts";
 import { IDEMPOTENCY_KEY_MAX, RUN_BODY_BYTES_MAX, type RunRequest, type Runs, runRequest } from "../intent/contract.ts";
-import type { Clock } from "../kernel/clock.ts";
 import type { Ids } from "../kernel/ids.ts";
-import type { Logger } from "../kernel/log.ts";
-import type { Metrics } from "../kernel/telemetry.ts";
+import { type AccountingDeps, account } from "./accounting.ts";
 import { tokenIn } from "./bearer.ts";
 import { REQUEST_ID_HEADER } from "./contract.ts";
 import { asRefused, refusalOf } from "./refusals.ts";
@@ -13,13 +11,10 @@ import { asRefused, refusalOf } from "./refusals.ts";
 /** Is asked before the app; a request that it does not answer it gives to `rest`, and no other way. */
 export type Ahead = (incoming: IncomingMessage, outgoing: ServerResponse, rest: () => void) => void;
 
-export interface FastPathDeps {
+export interface FastPathDeps extends AccountingDeps {
   runs: Pick<Runs, "submit">;
   identity: Pick<Identity, "recognise">;
-  metrics: Metrics;
-  clock: Clock;
   ids: Ids;
-  log: Logger;
 }
 
 const PATH = "/v1/runs";
@@ -135,9 +130,7 @@ async function answer(d: FastPathDeps, asked: Asked, outgoing: ServerResponse): 
   } catch (error) {
     ({ status, headers, text } = refusalOf(d.log, asRefused(error), request));
   }
-  d.metrics.add("gantry_http_requests_total", { route: PATH, status: String(status) });
-  const ms = Math.round(d.clock.monotonic() - from);
-  d.log.debug({ request, method: "POST", route: PATH, status, ms }, "answered");
+  account(d, { request, method: "POST", route: PATH, status, from });
   headers["content-length"] = String(Buffer.byteLength(text));
   outgoing.writeHead(status, headers);
   outgoing.end(text);
